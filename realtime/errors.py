@@ -1,0 +1,73 @@
+"""The errors that Tonewatch raises on purpose.
+
+::
+
+    TonewatchError                what was found, what was wanted, what to do
+    ├── SettingsError             a flag, a configuration key or a value that cannot be used
+    ├── FeatureError              a feature specification that contradicts itself
+    ├── ArtifactError             a model folder that is missing, damaged, tampered with or too new
+    │   └── UnknownModelError     no model of that name
+    ├── ClassifierError           the TFLite runtime is missing, or refuses the model
+    ├── SourceError               audio that cannot be read
+    │   ├── NoPortAudioError      the system's PortAudio library is missing
+    │   └── DeviceError           no such microphone, or more than one
+    ├── SinkError                 a place where events cannot go
+    │   └── AddressError          an address that cannot be served on
+    ├── SubscriptionError         a server that cannot be subscribed to
+    └── CorpusError               training data that cannot be used
+
+Each is one line a user can act upon. The commands print it and end with exit code 2; any other
+exception is a defect of Tonewatch.
+"""
+
+
+class TonewatchError(Exception):
+    """Base of every error that Tonewatch raises on purpose."""
+
+
+class SettingsError(TonewatchError):
+    """A flag, a configuration key or a value cannot be used."""
+
+
+class FeatureError(TonewatchError):
+    """A feature specification contradicts itself."""
+
+
+class ArtifactError(TonewatchError):
+    """A model folder is missing, damaged, tampered with or too new."""
+
+
+class UnknownModelError(ArtifactError):
+    """No model has that name; the message lists those there are."""
+
+
+class ClassifierError(TonewatchError):
+    """The TFLite runtime is missing, or it refuses the model."""
+
+
+class SourceError(TonewatchError):
+    """Audio cannot be read."""
+
+
+class NoPortAudioError(SourceError):
+    """The PortAudio library, which microphones need, is missing from the system."""
+
+
+class DeviceError(SourceError):
+    """No microphone fits the request, or several do."""
+
+
+class SinkError(TonewatchError):
+    """Events cannot go to the place asked for."""
+
+
+class AddressError(SinkError):
+    """An address cannot be served on."""
+
+
+class SubscriptionError(TonewatchError):
+    """A server refuses the subscription, or what it sends is not understood."""
+
+
+class CorpusError(TonewatchError):
+    """Training data cannot be used."""

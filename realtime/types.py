@@ -1,0 +1,248 @@
+"""What passes between the parts: chunks in, events out, and the protocols at both ends.
+
+Everything here is frozen. The only clock is the sample index since the stream began; a `Stream` turns
+indices into seconds and dates for messages and screens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+
+LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+"""Every emotion a model may know, in the order used everywhere."""
+
+UNKNOWN = "unknown"
+"""The label of a prediction on which the model abstains; never a class."""
+
+
+class State(StrEnum):
+    """What a stream is doing, as users see it."""
+
+    STARTING = "starting"
+    """Collecting the first window."""
+    LISTENING = "listening"
+    """A voice is heard and predicted on."""
+    SILENT = "silent"
+    """Sound arrives, but no voice in it: no prediction is made."""
+    NO_SIGNAL = "no_signal"
+    """The input is dead: nothing arrives, or one constant value."""
+    CLIPPING = "clipping"
+    """A voice is heard and predicted on, but so loud that the input distorts."""
+    RECOVERING = "recovering"
+    """Samples were lost, or the device is gone; collecting a whole window again."""
+    STOPPED = "stopped"
+    """The stream has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One stream of audio and the model that listens to it.
+
+    Parameters
+    ----------
+    name
+        Names the stream in messages.
+    model
+        Name of the artifact.
+    labels
+        The model's classes, in the order of its probabilities.
+    sample_rate
+        Samples per second of everything indexed by sample, in Hz.
+    window, hop
+        Length of a window, and its step, in samples.
+    started
+        Date of sample 0, in UTC.
+    """
+
+    name: str
+    model: str
+    labels: tuple[str, ...]
+    sample_rate: int
+    window: int
+    hop: int
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def seconds(self, index: int) -> float:
+        """Return the seconds from the stream's beginning to sample `index`."""
+        return index / self.sample_rate
+
+    def date(self, index: int) -> datetime:
+        """Return the date (UTC) of sample `index`."""
+        return self.started + timedelta(seconds=self.seconds(index))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Samples as they arrive from a source.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), dtype=float32]
+        Mono, at the model's sample rate, full scale ±1; any length, none included.
+    dropped
+        Samples that were lost between the previous chunk and this one, at the model's sample rate.
+    queued_s
+        How long the oldest of these samples waited before the chunk was handed over, in seconds.
+    state
+        What the source says of itself: `LISTENING` as a rule; `NO_SIGNAL` when its device delivers
+        nothing; `RECOVERING` while it tries to open the device again.
+    detail
+        Why `state` is not `LISTENING`, for people.
+    """
+
+    samples: FloatArray
+    dropped: int = 0
+    queued_s: float = 0.0
+    state: State = State.LISTENING
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Where the time between a window's last sample and its prediction went, in milliseconds."""
+
+    queue_ms: float = 0.0
+    features_ms: float = 0.0
+    inference_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The emotion of one window.
+
+    Parameters
+    ----------
+    stream
+        The stream it belongs to.
+    seq
+        Number of the prediction within the stream, from 0.
+    start, end
+        The window's first sample, and the one after its last.
+    label
+        One of `stream.labels`, or `unknown`.
+    probability
+        The smoothed probability of the likeliest class.
+    probabilities, smoothed
+        One value per label of `stream.labels`: of this window alone, and after smoothing.
+    level_dbfs
+        Root mean square of the window, in dB relative to full scale.
+    dropped
+        Samples lost since the previous event.
+    latency
+        Where the time went.
+    """
+
+    stream: Stream
+    seq: int
+    start: int
+    end: int
+    label: str
+    probability: float
+    probabilities: tuple[float, ...]
+    smoothed: tuple[float, ...]
+    level_dbfs: float
+    dropped: int = 0
+    latency: Latency = Latency()
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of time with one stable label.
+
+    Parameters
+    ----------
+    stream
+        The stream it belongs to.
+    label
+        One of `stream.labels`, or `unknown`.
+    start
+        Its first sample.
+    end
+        The sample after its last; None while it goes on.
+    probability
+        Mean smoothed probability of the label so far.
+    """
+
+    stream: Stream
+    label: str
+    start: int
+    end: int | None
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a stream does from now on; sent when that changes, and again while it is not predicting.
+
+    Parameters
+    ----------
+    stream
+        The stream it belongs to.
+    state
+        What it does.
+    detail
+        Why, for people; may be empty.
+    since
+        The sample at which the state began.
+    level_dbfs
+        Root mean square of the newest window, in dB relative to full scale; None before there is one.
+    dropped
+        Samples lost since the previous event.
+    """
+
+    stream: Stream
+    state: State
+    detail: str
+    since: int
+    level_dbfs: float | None = None
+    dropped: int = 0
+
+
+Event: TypeAlias = Prediction | Segment | Status
+
+
+class Source(Protocol):
+    """Where audio comes from: a context manager that yields chunks until it ends.
+
+    Entering opens the device or file and raises `SourceError` where that fails; leaving closes it.
+    Iterating yields chunks at the sample rate that the source was built for.
+    """
+
+    name: str
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def __iter__(self) -> Iterator[Chunk]: ...
+
+
+class Sink(Protocol):
+    """Where events go.
+
+    `emit` may raise anything; the loop then reports the sink, closes it and goes on without it.
+    """
+
+    name: str
+
+    def emit(self, event: Event) -> None:
+        """Take one event."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is pending and let go of files and sockets; may be called twice."""
+        ...
