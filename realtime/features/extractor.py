@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +85,7 @@ class FrameExtractor:
         # Rows before the stream's first frame: padding, and what deltas look ahead from.
         self._n_drop = self._padding + self.spec.look_ahead
 
-    def push(self, samples: npt.NDArray[np.floating]) -> Array:
+    def push(self, samples: npt.NDArray[np.floating[Any]]) -> Array:
         """Return the rows that these samples complete [shape=(n, n_columns), dtype=float64], n from 0 up.
 
         Parameters
@@ -104,7 +104,7 @@ class FrameExtractor:
             return np.empty((0, self.n_columns))
         return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
-    def _append(self, samples: npt.NDArray[np.floating]) -> None:
+    def _append(self, samples: npt.NDArray[np.floating[Any]]) -> None:
         into = self._samples[self._end : self._end + len(samples)]
         into[:] = samples
         if self.spec.pre_emphasis:

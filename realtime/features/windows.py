@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -114,7 +114,7 @@ class WindowExtractor:
         """Number of samples that are still missing from the next window."""
         return self._n_windows * self.hop + self.window - self._n_samples
 
-    def push(self, samples: npt.NDArray[np.floating]) -> list[FeatureWindow]:
+    def push(self, samples: npt.NDArray[np.floating[Any]]) -> list[FeatureWindow]:
         """Return the windows that these samples make due, in order.
 
         Parameters
@@ -132,6 +132,15 @@ class WindowExtractor:
             while self._last_row - self._first_row >= self.n_frames and self.n_until_due <= 0:
                 due.append(self._next_window())
         return due
+
+    def finish(self) -> list[FeatureWindow]:
+        """Return the windows that hold a stream's last samples, filled up with silence behind them.
+
+        So every sample of a recording is in a window, also of one shorter than a window. Afterwards only
+        `reset` makes sense.
+        """
+        n_missing = self.n_until_due
+        return self.push(np.zeros(n_missing, dtype=np.float32)) if self.n_unseen else []
 
     def _keep(self, rows: Array) -> None:
         rows = rows[self._skip(len(rows)) :]
@@ -170,9 +179,3 @@ class WindowExtractor:
         self._first_row += self._hop_frames - self._n_skip
         return FeatureWindow(start, start + self.window, features, rms.copy(), harmonicity.copy())
 
-
-def extract(
-    spec: FeatureSpec, samples: npt.NDArray[np.floating], *, window: int, hop: int
-) -> list[FeatureWindow]:
-    """Return all windows of a whole recording: push everything, then read."""
-    return WindowExtractor(spec, window=window, hop=hop).push(samples)
