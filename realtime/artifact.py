@@ -24,7 +24,7 @@ from realtime.errors import ArtifactError, FeatureError, UnknownModelError
 from realtime.features import FeatureSpec
 from realtime.features.compute import Banks
 from realtime.features.families import Mel, Mfcc
-from realtime.types import LABELS, FloatArray
+from realtime.types import LABELS, FloatArray, Smoothing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,16 +33,6 @@ FORMAT_VERSION = 1
 DEFAULT_MODEL = "ann-392"
 MODEL_FILE, PREPROCESS_FILE, CARD_FILE = "model.tflite", "preprocess.npz", "card.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-class Smoothing(msgspec.Struct, frozen=True, kw_only=True):
-    """How successive windows' probabilities are combined."""
-
-    method: Literal["exponential", "majority", "none"] = "exponential"
-    alpha: float = 0.5
-    """Weight of the newest window (exponential), above 0 up to 1."""
-    n: int = 3
-    """Number of windows that vote (majority)."""
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,26 @@ class State(StrEnum):
     """Samples were lost, or the device is gone; collecting a whole window again."""
     STOPPED = "stopped"
     """The stream has ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Smoothing:
+    """How successive windows' probabilities are combined.
+
+    Parameters
+    ----------
+    method
+        ``exponential``: a running mean that forgets; ``majority``: the label that most of the last `n`
+        windows chose, with their mean probabilities; ``none``.
+    alpha
+        Weight of the newest window (exponential), above 0 up to 1.
+    n
+        Number of windows that vote (majority).
+    """
+
+    method: Literal["exponential", "majority", "none"] = "exponential"
+    alpha: float = 0.5
+    n: int = 3
 
 
 @dataclass(frozen=True, slots=True)

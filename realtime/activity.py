@@ -1,0 +1,142 @@
+"""Whether there is a voice to judge: speech against silence, noise, a dead input and a distorted one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.types import State
+
+if TYPE_CHECKING:
+    from realtime.types import FloatArray
+
+HARMONIC_FROM = 0.75
+"""Frames of this harmonicity and more are taken for voiced."""
+AUDIBLE_FROM_DBFS = -70.0
+"""Frames below this level are silence, however harmonic: hum in a quiet room."""
+VOICED_SHARE = 0.1
+"""Share of a window's frames that must be voiced: 0.3 s of 3 s."""
+ENERGY_SHARE = 0.3
+"""Share of a window's energy that voiced frames must carry: in clatter over a faint hum they do not."""
+CLIPPED_FROM = 0.99
+"""Samples of this magnitude and more count as clipped."""
+CLIPPED_SHARE = 0.005
+"""A window with more clipped samples than this is distorted."""
+SILENCE_DBFS = -120.0
+"""The level that digital silence is given, since its logarithm has no end."""
+
+
+def hears_voice(rms: npt.NDArray[np.float64], harmonicity: npt.NDArray[np.float64]) -> bool:
+    """Tell whether a window holds a voice.
+
+    Parameters
+    ----------
+    rms, harmonicity : np.ndarray [shape=(n_frames,)]
+        Of the window's frames, as `realtime.features.FeatureWindow` has them.
+
+    Notes
+    -----
+    A voice is harmonic for a while, and what is harmonic is what is loud. This turns away silence, hiss,
+    rain, wind and clatter; it lets pass what is harmonic too: engines at speed, animals' calls, music.
+    """
+    audible = 10 ** (AUDIBLE_FROM_DBFS / 20)
+    voiced = (harmonicity >= HARMONIC_FROM) & (rms >= audible)
+    energy = rms**2
+    return bool(
+        np.count_nonzero(voiced) >= VOICED_SHARE * len(rms)
+        and energy[voiced].sum() >= ENERGY_SHARE * energy.sum()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What the samples of a window say of the input.
+
+    Parameters
+    ----------
+    level_dbfs
+        Root mean square, in dB relative to full scale; `SILENCE_DBFS` at the least.
+    constant
+        All samples have one value: nothing is connected, or it is switched off.
+    clipped
+        Share of the samples at full scale.
+    """
+
+    level_dbfs: float
+    constant: bool
+    clipped: float
+
+
+class SignalMeter:
+    """Level, deadness and clipping of the newest samples, whatever the chunks.
+
+    Parameters
+    ----------
+    length
+        Number of samples that count; a multiple of `block`.
+    block
+        Number of samples that are measured together.
+    """
+
+    def __init__(self, length: int, block: int) -> None:
+        self._block = block
+        self._n_blocks = length // block
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._pending = np.empty(0, dtype=np.float32)
+        # Per block: lowest and highest sample, sum of squares, number of clipped samples.
+        self._measures = np.empty((0, 4))
+
+    def push(self, samples: FloatArray) -> None:
+        """Take samples [shape=(n,)], any number."""
+        if len(self._pending):
+            samples = np.concatenate((self._pending, samples))
+        n_whole = len(samples) // self._block * self._block
+        self._pending = samples[n_whole:].copy()
+        if n_whole:
+            blocks = samples[:n_whole].reshape(-1, self._block)
+            wide = blocks.astype(np.float64)
+            measures = np.stack(
+                (
+                    blocks.min(axis=1),
+                    blocks.max(axis=1),
+                    np.einsum("ij,ij->i", wide, wide),
+                    np.count_nonzero(np.abs(blocks) >= CLIPPED_FROM, axis=1),
+                ),
+                axis=1,
+            )
+            self._measures = np.concatenate((self._measures, measures))[-self._n_blocks :]
+
+    def read(self) -> Signal:
+        """Return what the newest whole blocks say, up to `length` samples."""
+        lowest, highest, squares, clipped = self._measures.T
+        n_samples = max(1, len(self._measures)) * self._block
+        power = squares.sum() / n_samples
+        return Signal(
+            level_dbfs=max(SILENCE_DBFS, 10 * math.log10(power)) if power > 0 else SILENCE_DBFS,
+            constant=len(lowest) > 0 and lowest.min() == highest.max(),
+            clipped=float(clipped.sum() / n_samples),
+        )
+
+
+def assess(signal: Signal, rms: npt.NDArray[np.float64], harmonicity: npt.NDArray[np.float64]) -> State:
+    """Return the state that a window puts the stream in: dead, silent, clipping or listening.
+
+    Parameters
+    ----------
+    signal
+        What the window's samples say.
+    rms, harmonicity : np.ndarray [shape=(n_frames,)]
+        Of the window's frames.
+    """
+    if signal.constant:
+        return State.NO_SIGNAL
+    if not hears_voice(rms, harmonicity):
+        return State.SILENT
+    return State.CLIPPING if signal.clipped > CLIPPED_SHARE else State.LISTENING

@@ -1,0 +1,162 @@
+"""From windows' probabilities to decisions: smoothing, abstaining, segments."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from realtime.errors import SettingsError
+from realtime.types import UNKNOWN, FloatArray, Segment, Smoothing
+
+if TYPE_CHECKING:
+    from realtime.types import Stream
+
+
+class Smoother:
+    """Combines the probabilities of successive windows.
+
+    Parameters
+    ----------
+    smoothing
+        How.
+    n_labels
+        Number of probabilities of a window.
+
+    Raises
+    ------
+    SettingsError
+        Where `alpha` or `n` is out of range.
+    """
+
+    def __init__(self, smoothing: Smoothing, n_labels: int) -> None:
+        if smoothing.method not in {"exponential", "majority", "none"}:
+            raise SettingsError(
+                f"smoothing is {smoothing.method!r}; wanted exponential, majority or none"
+            )
+        if not 0 < smoothing.alpha <= 1:
+            raise SettingsError(f"smoothing: alpha is {smoothing.alpha}; wanted a number above 0 up to 1")
+        if smoothing.n < 1:
+            raise SettingsError(f"smoothing: n is {smoothing.n} windows; wanted at least 1")
+        self._smoothing = smoothing
+        self._n_labels = n_labels
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the windows so far."""
+        self._mean: FloatArray | None = None
+        self._recent: deque[FloatArray] = deque(maxlen=self._smoothing.n)
+
+    def push(self, probabilities: FloatArray) -> FloatArray:
+        """Return the smoothed probabilities [shape=(n_labels,)] after one more window's."""
+        if self._smoothing.method == "none":
+            return probabilities
+        if self._smoothing.method == "exponential":
+            before = probabilities if self._mean is None else self._mean
+            alpha = np.float32(self._smoothing.alpha)
+            self._mean = alpha * probabilities + (1 - alpha) * before
+            return self._mean
+        self._recent.append(probabilities)
+        votes = np.array([recent.argmax() for recent in self._recent])
+        counts = np.bincount(votes, minlength=self._n_labels)
+        # Where several labels lead, the one voted for last.
+        winner = next(vote for vote in votes[::-1] if counts[vote] == counts.max())
+        voters = [recent for recent, vote in zip(self._recent, votes, strict=True) if vote == winner]
+        return np.asarray(np.mean(voters, axis=0), dtype=np.float32)
+
+
+def decide(smoothed: FloatArray, labels: tuple[str, ...], min_probability: float) -> tuple[str, float]:
+    """Return label and probability: the likeliest class, or `unknown` where it is not likely enough.
+
+    Parameters
+    ----------
+    smoothed : np.ndarray [shape=(n_labels,)]
+        Smoothed probabilities.
+    labels
+        Their labels.
+    min_probability
+        Below this the decision is `unknown`; 0 never abstains.
+    """
+    best = int(smoothed.argmax())
+    probability = float(smoothed[best])
+    return (labels[best] if probability >= min_probability else UNKNOWN), probability
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Successive windows of one label."""
+
+    label: str
+    start: int
+    n_windows: int = 0
+    total: float = 0.0
+    """Sum of the windows' probabilities."""
+
+
+class SegmentTracker:
+    """Joins windows of one label into segments.
+
+    A label makes a segment once `n_stable` windows in a row carry it: a single odd window does not end
+    the segment before it. A segment begins with the hop that first carried its label, and ends where the
+    next begins, or with the last window before the voice fell silent.
+
+    Parameters
+    ----------
+    stream
+        The stream that the segments belong to.
+    n_stable
+        Number of windows in a row that make a label stable.
+    """
+
+    def __init__(self, stream: Stream, n_stable: int = 2) -> None:
+        self._stream = stream
+        self._n_stable = n_stable
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, open segments too."""
+        self._open: _Run | None = None
+        self._candidate: _Run | None = None
+        self._end = 0
+
+    def push(self, label: str, probability: float, end: int) -> list[Segment]:
+        """Return the segments that end and begin with a window's label: none as a rule, up to two.
+
+        Parameters
+        ----------
+        label, probability
+            What was decided for the window.
+        end
+            The sample after the window's last.
+        """
+        self._end = end
+        if self._open is not None and label == self._open.label:
+            self._open = _extended(self._open, probability)
+            self._candidate = None
+            return []
+        candidate = self._candidate
+        if candidate is None or candidate.label != label:
+            candidate = _Run(label, end - self._stream.hop)
+        self._candidate = candidate = _extended(candidate, probability)
+        if candidate.n_windows < self._n_stable:
+            return []
+        ended = self._segment(self._open, candidate.start)
+        self._open, self._candidate = candidate, None
+        return [*ended, *self._segment(candidate, None)]
+
+    def close(self) -> list[Segment]:
+        """Return the open segment, ended with the last window; none if none is open."""
+        ended = self._segment(self._open, self._end)
+        self._open = self._candidate = None
+        return ended
+
+    def _segment(self, run: _Run | None, end: int | None) -> list[Segment]:
+        if run is None:
+            return []
+        return [Segment(self._stream, run.label, run.start, end, run.total / run.n_windows)]
+
+
+def _extended(run: _Run, probability: float) -> _Run:
+    return _Run(run.label, run.start, run.n_windows + 1, run.total + probability)

@@ -1,0 +1,324 @@
+"""The pure core: samples in, events out. No input or output, no clock, no threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from realtime import activity, decision
+from realtime.errors import SettingsError
+from realtime.features import WindowExtractor
+from realtime.types import Chunk, Latency, Prediction, State, Status, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from realtime.activity import Signal
+    from realtime.features import FeatureSpec, FeatureWindow
+    from realtime.types import Event, FloatArray, Smoothing
+
+LARGEST_SAMPLE = 65_536.0
+"""Samples beyond this are no audio, not even audio that was scaled wrongly: they count as lost."""
+REMIND_S = 5.0
+"""While there is nothing to predict on, the state is told again this often, in seconds of audio."""
+
+PREDICTING = frozenset({State.LISTENING, State.CLIPPING})
+"""The states in which windows are predicted on."""
+
+
+class Model(Protocol):
+    """What the recognizer needs of a classifier."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def spec(self) -> FeatureSpec: ...  # noqa: D102
+
+    @property
+    def window(self) -> int: ...  # noqa: D102
+
+    @property
+    def hop(self) -> int: ...  # noqa: D102
+
+    @property
+    def smoothing(self) -> Smoothing: ...  # noqa: D102
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Return the probability of each label for the features of one window."""
+        ...
+
+
+class Recognizer:
+    """Turns a stream of samples into events: predictions, segments, changes of state.
+
+    Every due window is judged, in order, however the stream is cut into chunks. A window that spans lost
+    samples is never predicted on; a window without a voice gives a status instead.
+
+    Parameters
+    ----------
+    model
+        What judges windows: `realtime.load` gives one.
+    hop_s
+        Step between windows, in seconds; the model's own by default.
+    smoothing
+        How successive windows are combined; the model's own by default.
+    min_probability
+        Below this the label is `unknown`; 0 never abstains.
+    name
+        Names the stream in its events.
+    started
+        Date of the first sample; now by default.
+    timer
+        A monotonic clock in seconds, which times features and inference; None leaves latencies at 0.
+
+    Raises
+    ------
+    SettingsError
+        Where a value is out of range, or the hop is no whole number of frames.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import realtime
+    >>> recognizer = realtime.Recognizer(realtime.load())
+    >>> [event.state for event in recognizer.push(np.zeros(48_000, dtype=np.float32))]
+    [<State.STARTING: 'starting'>, <State.NO_SIGNAL: 'no_signal'>]
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        hop_s: float | None = None,
+        smoothing: Smoothing | None = None,
+        min_probability: float = 0.0,
+        name: str = "stream",
+        started: datetime | None = None,
+        timer: Callable[[], float] | None = None,
+    ) -> None:
+        if not 0 <= min_probability <= 1:
+            raise SettingsError(f"min_probability is {min_probability}; wanted a number from 0 to 1")
+        hop = model.hop if hop_s is None else _whole_frames(hop_s, model.spec)
+        dates = {} if started is None else {"started": started}
+        self.stream = Stream(
+            name, model.name, model.labels, model.spec.sample_rate, model.window, hop, **dates
+        )
+        self._model = model
+        self._min_probability = min_probability
+        self._now = timer or (lambda: 0.0)
+        self._extractor = WindowExtractor(model.spec, window=model.window, hop=hop)
+        self._meter = activity.SignalMeter(model.window, model.spec.frame_hop)
+        self._smoother = decision.Smoother(smoothing or model.smoothing, len(model.labels))
+        self._segments = decision.SegmentTracker(self.stream)
+        self._remind_after = max(1, round(REMIND_S * self.stream.sample_rate / hop))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: the next sample is a stream's first."""
+        self._position = _Position()
+        self._forget_audio()
+        self._segments.reset()
+
+    def push(self, chunk: Chunk | FloatArray) -> list[Event]:
+        """Return the events that became due, in order.
+
+        Parameters
+        ----------
+        chunk
+            A `Chunk`, or its samples alone [shape=(n,), dtype=float32], mono, at the model's sample rate.
+        """
+        if not isinstance(chunk, Chunk):
+            chunk = Chunk(chunk)
+        events: list[Event] = []
+        if self._position.state is None:
+            events.append(self._enter(State.STARTING, "collecting the first window"))
+        if chunk.dropped:
+            events += self._lose(chunk.dropped, chunk.detail or "the source lost samples")
+        if chunk.state in PREDICTING:
+            for samples, n_lost in _split_valid(chunk.samples):
+                events += self._feed(samples, chunk.queued_s)
+                if n_lost:
+                    events += self._lose(n_lost, "samples that are no audio: not a number, infinite, or huge")
+        elif (chunk.state, chunk.detail) != (self._position.state, self._position.detail):
+            events += self._segments.close()
+            events.append(self._enter(chunk.state, chunk.detail))
+        return events
+
+    def finish(self) -> list[Event]:
+        """Return the last events of a stream that has ended: its last windows, and `stopped`.
+
+        The last window is filled up with silence, so that every sample is in one. Afterwards only
+        `reset` makes sense.
+        """
+        end = self._position.index
+        events: list[Event] = []
+        if self._extractor.n_unseen:
+            padding = np.zeros(self._extractor.n_until_due, dtype=np.float32)
+            events += self._feed(padding, 0.0)
+            self._position.index = end
+        return events + self.stop()
+
+    def stop(self) -> list[Event]:
+        """Return the last events of a stream that is broken off: samples in no window are counted as lost."""
+        self._position.dropped += self._extractor.n_unseen
+        self._extractor.reset()
+        return [*self._segments.close(), self._enter(State.STOPPED, "the stream has ended")]
+
+    def _feed(self, samples: FloatArray, queued_s: float) -> list[Event]:
+        events: list[Event] = []
+        while len(samples):
+            # Up to the next window and no further, so that the meter has measured just that window.
+            part = samples[: max(1, self._extractor.n_until_due)]
+            samples = samples[len(part) :]
+            self._position.index += len(part)
+            self._meter.push(part)
+            before = self._now()
+            windows = self._extractor.push(part)
+            self._position.features_s += self._now() - before
+            for window in windows:
+                events += self._judge(window, queued_s)
+        return events
+
+    def _judge(self, window: FeatureWindow, queued_s: float) -> list[Event]:
+        signal = self._meter.read()
+        state = activity.assess(signal, window.rms, window.harmonicity)
+        events: list[Event] = []
+        if state not in PREDICTING:
+            self._smoother.reset()
+            events += self._segments.close()
+        self._position.n_reminded += 1
+        reminds = state not in PREDICTING and self._position.n_reminded >= self._remind_after
+        if state is not self._position.state or reminds:
+            events.append(self._enter(state, _DETAILS[state], signal))
+        if state in PREDICTING:
+            events += self._predict(window, signal, queued_s)
+        self._position.features_s = 0.0
+        return events
+
+    def _predict(self, window: FeatureWindow, signal: Signal, queued_s: float) -> list[Event]:
+        position = self._position
+        before = self._now()
+        probabilities = self._model.predict(window.features)
+        inference_s = self._now() - before
+        smoothed = self._smoother.push(probabilities)
+        label, probability = decision.decide(smoothed, self.stream.labels, self._min_probability)
+        end = position.origin + window.end
+        prediction = Prediction(
+            stream=self.stream,
+            seq=position.seq,
+            start=position.origin + window.start,
+            end=end,
+            label=label,
+            probability=probability,
+            probabilities=tuple(probabilities.tolist()),
+            smoothed=tuple(smoothed.tolist()),
+            level_dbfs=signal.level_dbfs,
+            dropped=position.take_dropped(),
+            latency=Latency(1e3 * queued_s, 1e3 * position.features_s, 1e3 * inference_s),
+        )
+        position.seq += 1
+        return [prediction, *self._segments.push(label, probability, end)]
+
+    def _lose(self, n_samples: int, reason: str) -> list[Event]:
+        """Account for lost samples, and begin anew behind them."""
+        position = self._position
+        n_unseen = self._extractor.n_unseen
+        position.dropped += n_samples + n_unseen
+        position.index += n_samples
+        self._forget_audio()
+        detail = f"{n_samples} samples lost: {reason}"
+        return [*self._segments.close(), self._enter(State.RECOVERING, detail)]
+
+    def _forget_audio(self) -> None:
+        self._extractor.reset()
+        self._meter.reset()
+        self._smoother.reset()
+        self._position.origin = self._position.index
+        self._position.features_s = 0.0
+
+    def _enter(self, state: State, detail: str, signal: Signal | None = None) -> Status:
+        position = self._position
+        if state is not position.state:
+            position.since = position.index
+        position.state, position.detail = state, detail
+        position.n_reminded = 0
+        level_dbfs = None if signal is None else signal.level_dbfs
+        return Status(self.stream, state, detail, position.since, level_dbfs, position.take_dropped())
+
+
+_DETAILS = {
+    State.LISTENING: "",
+    State.CLIPPING: "the input is so loud that it distorts: turn it down",
+    State.SILENT: "no voice in the last window",
+    State.NO_SIGNAL: "the input delivers one constant value: is it muted or unplugged?",
+}
+
+
+@dataclass(slots=True)
+class _Position:
+    """Where a stream stands."""
+
+    index: int = 0
+    """Number of samples so far, lost ones included."""
+    origin: int = 0
+    """The sample from which windows are counted: behind the last loss."""
+    seq: int = 0
+    dropped: int = 0
+    state: State | None = None
+    detail: str = ""
+    since: int = 0
+    n_reminded: int = 0
+    """Number of windows since the state was last told."""
+    features_s: float = field(default=0.0)
+    """Time spent on features since the last window."""
+
+    def take_dropped(self) -> int:
+        """Return the number of samples lost since the last event, which now travels with this one."""
+        dropped, self.dropped = self.dropped, 0
+        return dropped
+
+
+def _whole_frames(hop_s: float, spec: FeatureSpec) -> int:
+    """Return a hop in samples.
+
+    Raises
+    ------
+    SettingsError
+        Where it is no whole number of frames.
+    """
+    frame_s = spec.frame_hop / spec.sample_rate
+    n_frames = round(hop_s / frame_s) if np.isfinite(hop_s) else 0
+    if n_frames < 1 or abs(n_frames * frame_s - hop_s) > 1e-6:  # noqa: PLR2004 - rounding of decimals
+        near = max(1, n_frames) * frame_s
+        raise SettingsError(
+            f"hop is {hop_s} s; wanted a multiple of the model's frame step, {frame_s:g} s, such as {near:g} s"
+        )
+    return n_frames * spec.frame_hop
+
+
+def _split_valid(samples: FloatArray) -> Iterator[tuple[FloatArray, int]]:
+    """Yield stretches of samples that are audio, each with the number of those behind it that are not."""
+    # Comparisons with what is not a number are false.
+    valid = np.abs(samples) <= LARGEST_SAMPLE
+    if valid.all():
+        yield samples, 0
+        return
+    edges = np.flatnonzero(np.diff(valid)) + 1
+    begin = n_lost = 0
+    held = samples[:0]
+    for end in (*edges.tolist(), len(samples)):
+        if valid[begin]:
+            if n_lost:
+                yield held, n_lost
+            held, n_lost = samples[begin:end], 0
+        else:
+            n_lost = end - begin
+        begin = end
+    yield held, n_lost
