@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -117,7 +117,6 @@ class Recognizer:
         self._meter = activity.SignalMeter(model.window, model.spec.frame_hop)
         self._smoother = decision.Smoother(smoothing or model.smoothing, len(model.labels))
         self._segments = decision.SegmentTracker(self.stream)
-        self._remind_after = max(1, round(REMIND_S * self.stream.sample_rate / hop))
         self.reset()
 
     def reset(self) -> None:
@@ -140,15 +139,13 @@ class Recognizer:
         if self._position.state is None:
             events.append(self._enter(State.STARTING, "collecting the first window"))
         if chunk.dropped:
-            events += self._lose(chunk.dropped, chunk.detail or "the source lost samples")
-        if chunk.state in PREDICTING:
-            for samples, n_lost in _split_valid(chunk.samples):
-                events += self._feed(samples, chunk.queued_s)
-                if n_lost:
-                    events += self._lose(n_lost, "samples that are no audio: not a number, infinite, or huge")
-        elif (chunk.state, chunk.detail) != (self._position.state, self._position.detail):
-            events += self._segments.close()
-            events.append(self._enter(chunk.state, chunk.detail))
+            events += self._lose(chunk.dropped, chunk.detail or "the source lost samples", chunk.state)
+        if chunk.state not in PREDICTING:
+            return events + self._tell(chunk.state, chunk.detail)
+        for samples, n_lost in _split_valid(chunk.samples):
+            events += self._feed(samples, chunk.queued_s)
+            if n_lost:
+                events += self._lose(n_lost, "samples that are no audio: not a number, infinite, or huge")
         return events
 
     def finish(self) -> list[Event]:
@@ -189,14 +186,7 @@ class Recognizer:
     def _judge(self, window: FeatureWindow, queued_s: float) -> list[Event]:
         signal = self._meter.read()
         state = activity.assess(signal, window.rms, window.harmonicity)
-        events: list[Event] = []
-        if state not in PREDICTING:
-            self._smoother.reset()
-            events += self._segments.close()
-        self._position.n_reminded += 1
-        reminds = state not in PREDICTING and self._position.n_reminded >= self._remind_after
-        if state is not self._position.state or reminds:
-            events.append(self._enter(state, _DETAILS[state], signal))
+        events = self._tell(state, _DETAILS[state], signal)
         if state in PREDICTING:
             events += self._predict(window, signal, queued_s)
         self._position.features_s = 0.0
@@ -226,15 +216,27 @@ class Recognizer:
         position.seq += 1
         return [prediction, *self._segments.push(label, probability, end)]
 
-    def _lose(self, n_samples: int, reason: str) -> list[Event]:
+    def _lose(self, n_samples: int, reason: str, state: State = State.RECOVERING) -> list[Event]:
         """Account for lost samples, and begin anew behind them."""
         position = self._position
-        n_unseen = self._extractor.n_unseen
-        position.dropped += n_samples + n_unseen
+        position.dropped += n_samples + self._extractor.n_unseen
         position.index += n_samples
         self._forget_audio()
-        detail = f"{n_samples} samples lost: {reason}"
-        return [*self._segments.close(), self._enter(State.RECOVERING, detail)]
+        if state in PREDICTING:
+            state = State.RECOVERING
+        return self._tell(state, f"{n_samples} samples lost: {reason}")
+
+    def _tell(self, state: State, detail: str, signal: Signal | None = None) -> list[Event]:
+        """Return the events of a state: when it is new, and again now and then while nothing is predicted."""
+        position = self._position
+        events: list[Event] = []
+        if state not in PREDICTING:
+            self._smoother.reset()
+            events += self._segments.close()
+        overdue = position.index - position.told >= REMIND_S * self.stream.sample_rate
+        if state is not position.state or (state not in PREDICTING and overdue):
+            events.append(self._enter(state, detail, signal))
+        return events
 
     def _forget_audio(self) -> None:
         self._extractor.reset()
@@ -247,8 +249,8 @@ class Recognizer:
         position = self._position
         if state is not position.state:
             position.since = position.index
-        position.state, position.detail = state, detail
-        position.n_reminded = 0
+        position.state = state
+        position.told = position.index
         level_dbfs = None if signal is None else signal.level_dbfs
         return Status(self.stream, state, detail, position.since, level_dbfs, position.take_dropped())
 
@@ -272,11 +274,10 @@ class _Position:
     seq: int = 0
     dropped: int = 0
     state: State | None = None
-    detail: str = ""
     since: int = 0
-    n_reminded: int = 0
-    """Number of windows since the state was last told."""
-    features_s: float = field(default=0.0)
+    told: int = 0
+    """Where the state was last told."""
+    features_s: float = 0.0
     """Time spent on features since the last window."""
 
     def take_dropped(self) -> int:

@@ -1,0 +1,79 @@
+"""Voices are told from silence, noise, dead and distorted inputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.activity import SILENCE_DBFS, SignalMeter, hears_voice
+from realtime.features import FeatureSpec, Rms, WindowExtractor
+from realtime.sources.file import FileSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPEC = FeatureSpec(families=(Rms(pool=("mean",)),))
+
+
+def share_heard(paths: list[Path]) -> float:
+    heard = []
+    for path in paths:
+        extractor = WindowExtractor(SPEC, window=48_000, hop=8_000)
+        with FileSource(path, 16_000, fast=True) as source:
+            windows = [w for chunk in source for w in extractor.push(chunk.samples)]
+        windows += extractor.finish()
+        heard += [hears_voice(w.rms, w.harmonicity) for w in windows]
+    return sum(heard) / len(heard)
+
+
+@pytest.mark.corpus
+def test_hears_real_voices(ravdess: Path) -> None:
+    assert share_heard(sorted(ravdess.glob("*/Actor_*/*.flac"))[::60]) > 0.97
+
+
+@pytest.mark.corpus
+def test_hears_quiet_voices(ravdess: Path) -> None:
+    # 20 dB below the recordings as they are, which lie near -30 dBFS.
+    spec_paths = sorted(ravdess.glob("speech/Actor_*/*.flac"))[::150]
+    heard = []
+    for path in spec_paths:
+        extractor = WindowExtractor(SPEC, window=48_000, hop=8_000)
+        with FileSource(path, 16_000, fast=True) as source:
+            heard += [w for chunk in source for w in extractor.push(0.1 * chunk.samples)]
+    assert np.mean([hears_voice(w.rms, w.harmonicity) for w in heard]) > 0.9
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("kind", ["rain", "sea_waves", "helicopter"])
+def test_steady_noise_is_no_voice(noise_folder: Path, kind: str) -> None:
+    assert share_heard(sorted(noise_folder.glob(f"{kind}/*.flac"))) < 0.05
+
+
+@given(st.lists(st.integers(0, 3000), max_size=20))
+def test_the_meter_does_not_care_about_chunks(lengths: list[int]) -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, 20_000).astype(np.float32)
+    whole, cut = SignalMeter(8000, 400), SignalMeter(8000, 400)
+    whole.push(samples)
+    rest = samples
+    for length in [*lengths, len(rest)]:
+        cut.push(rest[:length])
+        rest = rest[length:]
+    assert cut.read() == whole.read()
+    newest = samples[12_000:].astype(np.float64)
+    assert whole.read().level_dbfs == pytest.approx(10 * np.log10(np.mean(newest**2)))
+    assert whole.read().clipped == np.mean(np.abs(samples[12_000:]) >= 0.99)
+
+
+def test_the_meter_knows_dead_inputs() -> None:
+    meter = SignalMeter(8000, 400)
+    meter.push(np.full(8000, 0.5, dtype=np.float32))
+    assert meter.read().constant
+    meter.push(np.full(400, 0.25, dtype=np.float32))
+    assert not meter.read().constant
+    meter.reset()
+    assert meter.read().level_dbfs == SILENCE_DBFS
+    assert not meter.read().constant

@@ -1,0 +1,300 @@
+"""The core: every due window in order, nothing lost in silence, no prediction without a voice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime.errors import SettingsError
+from realtime.features import Delta, FeatureSpec, Mel, Mfcc
+from realtime.recognizer import Recognizer
+from realtime.types import Chunk, Event, Prediction, Segment, Smoothing, State, Status
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+RATE, WINDOW, HOP = 16_000, 16_000, 4_000
+SPEC = FeatureSpec(
+    families=(Mfcc(n=13, pool=("mean",)), Delta(of="mfcc", n=13, pool=("std",)), Mel(n=20, pool=("mean",)))
+)
+LABELS = ("neutral", "happy", "sad")
+
+
+class FakeModel:
+    """Judges by the first features: deterministic, and different for different windows."""
+
+    name = "fake"
+    labels = LABELS
+    spec = SPEC
+    window = WINDOW
+    hop = HOP
+    smoothing = Smoothing(alpha=0.5)
+
+    def __init__(self) -> None:
+        self.n_judged = 0
+
+    def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        self.n_judged += 1
+        powers = np.exp(features[:3] / 50 - np.max(features[:3] / 50))
+        return (powers / powers.sum()).astype(np.float32)
+
+
+def voiced(seconds: float, seed: int = 0) -> npt.NDArray[np.float32]:
+    rng = np.random.default_rng(seed)
+    n = round(seconds * RATE)
+    phase = 2 * np.pi * np.cumsum(150 + 30 * np.sin(np.arange(n) / 3000 + seed)) / RATE
+    tone = np.sum([np.sin(k * phase) / k for k in range(1, 9)], axis=0)
+    return (0.1 * tone + 0.001 * rng.standard_normal(n)).astype(np.float32)
+
+
+def silence(seconds: float) -> npt.NDArray[np.float32]:
+    return (1e-5 * np.random.default_rng(9).standard_normal(round(seconds * RATE))).astype(np.float32)
+
+
+def fresh(**settings: object) -> Recognizer:
+    return Recognizer(FakeModel(), **settings)  # type: ignore[arg-type]
+
+
+def of(kind: type, events: list[Event]) -> list[Event]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def states(events: list[Event]) -> list[State]:
+    return [event.state for event in events if isinstance(event, Status)]
+
+
+def plain(events: list[Event]) -> list[Event]:
+    """Events without what differs between two recognizers: the stream's date, and times."""
+    return [replace(event, stream=None) for event in events]  # type: ignore[type-var, arg-type]
+
+
+SPEECH = np.concatenate((voiced(2.1), silence(1.7), voiced(1.5, seed=4)))
+WHOLE = fresh().push(SPEECH)
+
+
+def test_predicts_every_due_window_in_order() -> None:
+    events = fresh().push(voiced(3.0))
+    predictions = [event for event in events if isinstance(event, Prediction)]
+    assert [(p.seq, p.start, p.end) for p in predictions] == [
+        (k, k * HOP, k * HOP + WINDOW) for k in range(9)
+    ]
+    for p in predictions:
+        assert sum(p.probabilities) == pytest.approx(1, abs=1e-5)
+        assert p.label == LABELS[int(np.argmax(p.smoothed))]
+        assert p.probability == max(p.smoothed)
+        assert -25 < p.level_dbfs < -10
+    assert states(events) == [State.STARTING, State.LISTENING]
+
+
+@given(st.lists(st.integers(0, 20_000), max_size=30))
+@settings(max_examples=30, deadline=None)
+def test_any_chunking_gives_the_same_events(lengths: list[int]) -> None:
+    recognizer = fresh()
+    events: list[Event] = []
+    rest = SPEECH
+    for length in [*lengths, len(rest)]:
+        events += recognizer.push(rest[:length])
+        rest = rest[length:]
+    assert plain(events) == plain(WHOLE)
+
+
+def test_reset_makes_it_new_and_its_absence_shows() -> None:
+    recognizer = fresh()
+    recognizer.push(voiced(1.3, seed=2))
+    recognizer.reset()
+    assert plain(recognizer.push(SPEECH)) == plain(WHOLE)
+    recognizer = fresh()
+    recognizer.push(voiced(1.3, seed=2))
+    assert plain(recognizer.push(SPEECH)) != plain(WHOLE)
+
+
+def test_silence_gives_a_status_not_an_emotion_and_is_told_again() -> None:
+    events = fresh().push(silence(12))
+    assert states(events) == [State.STARTING, State.SILENT, State.SILENT, State.SILENT]
+    assert not of(Prediction, events)
+    silent = [event for event in events if isinstance(event, Status)][1]
+    assert silent.level_dbfs == pytest.approx(-100, abs=1)
+
+
+@pytest.mark.parametrize("kind", ["white", "pink", "impulses"])
+def test_noise_gives_a_status_not_an_emotion(kind: str) -> None:
+    rng = np.random.default_rng(1)
+    noise = rng.standard_normal(4 * RATE)
+    if kind == "pink":
+        noise = np.cumsum(noise) * 0.02
+        noise -= np.convolve(noise, np.ones(400) / 400, "same")
+    if kind == "impulses":
+        noise = 1e-4 * noise
+        noise[:: RATE // 2] = 0.9
+    events = fresh().push((0.1 * noise).astype(np.float32))
+    assert not of(Prediction, events)
+    assert states(events)[-1] is State.SILENT
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25])
+def test_a_dead_input_is_no_signal(value: float) -> None:
+    assert states(fresh().push(np.full(2 * RATE, value, dtype=np.float32))) == [
+        State.STARTING,
+        State.NO_SIGNAL,
+    ]
+
+
+def test_a_distorted_voice_is_predicted_on_but_told() -> None:
+    events = fresh().push(np.clip(20 * voiced(2.0), -1, 1))
+    assert states(events) == [State.STARTING, State.CLIPPING]
+    assert len(of(Prediction, events)) == 5
+
+
+def test_a_window_that_spans_a_gap_is_never_predicted_on() -> None:
+    recognizer = fresh()
+    events = recognizer.push(voiced(1.3))
+    gap = recognizer.push(Chunk(voiced(1.2, seed=1), dropped=500))
+    n_before = round(1.3 * RATE)
+    # Window 1 ended at 20 000; the 800 samples behind it are in no window, so they count as lost too.
+    lost = n_before - 20_000 + 500
+    assert [type(event) for event in gap[:1]] == [Status] or isinstance(gap[0], Segment)
+    statuses = [event for event in gap if isinstance(event, Status)]
+    assert [s.state for s in statuses] == [State.RECOVERING, State.LISTENING]
+    assert statuses[0].dropped == lost
+    assert "500 samples lost" in statuses[0].detail
+    begin = n_before + 500
+    predictions = [event for event in gap if isinstance(event, Prediction)]
+    assert predictions[0].start == begin
+    for p in predictions:
+        assert not p.start < begin < p.end
+    assert [p.seq for p in predictions] == [len(of(Prediction, events))]
+
+
+samples_or_gaps = st.lists(st.tuples(st.integers(0, 30_000), st.integers(0, 3000)), min_size=1, max_size=12)
+
+
+@given(samples_or_gaps, st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_every_sample_is_in_a_window_or_counted(pieces: list[tuple[int, int]], to_the_end: bool) -> None:  # noqa: FBT001
+    model = FakeModel()
+    seen: list[tuple[int, int]] = []
+    recognizer = Recognizer(model)
+    extractor = recognizer._extractor
+    push = extractor.push
+
+    def recording(samples: npt.NDArray[np.float32]) -> list[object]:
+        windows = push(samples)
+        origin = recognizer._position.origin
+        seen.extend((origin + w.start, origin + w.end) for w in windows)
+        return windows  # type: ignore[return-value]
+
+    extractor.push = recording  # type: ignore[method-assign, assignment]
+    events: list[Event] = []
+    total = 0
+    source = voiced(23)
+    for n, dropped in pieces:
+        events += recognizer.push(Chunk(source[total % 1000 : total % 1000 + n], dropped=dropped))
+        total += n + dropped
+    events += recognizer.finish() if to_the_end else recognizer.stop()
+    covered = np.zeros(total, dtype=bool)
+    for start, end in seen:
+        covered[start:end] = True
+    counted = sum(event.dropped for event in events if isinstance(event, Prediction | Status))
+    assert counted == total - np.count_nonzero(covered)
+
+
+def test_samples_that_are_no_audio_are_counted_as_lost() -> None:
+    samples = voiced(3.0)
+    samples[20_000] = np.nan
+    samples[20_001] = -np.inf
+    samples[20_002] = 1e20
+    events = fresh().push(samples)
+    assert states(events) == [State.STARTING, State.LISTENING, State.RECOVERING, State.LISTENING]
+    assert sum(e.dropped for e in events if isinstance(e, Status)) == 3
+    for p in (e for e in events if isinstance(e, Prediction)):
+        assert not p.start <= 20_001 < p.end
+        assert np.isfinite(p.probabilities).all()
+
+
+def test_a_stream_of_nothing_but_nonsense_does_not_flood() -> None:
+    samples = voiced(2.0)
+    samples[::2] = np.nan
+    events = fresh().push(samples)
+    assert states(events) == [State.STARTING, State.RECOVERING]
+    # One sample before each, in no window, is lost with it; what came last is still pending.
+    assert sum(e.dropped for e in fresh().push(samples) if isinstance(e, Status)) <= len(samples)
+
+
+def test_the_sources_own_state_is_passed_on_once() -> None:
+    recognizer = fresh()
+    nothing = np.empty(0, dtype=np.float32)
+    recognizer.push(voiced(1.5))
+    gone = Chunk(nothing, dropped=8000, state=State.NO_SIGNAL, detail="no samples for 2 s")
+    first, again = recognizer.push(gone), recognizer.push(gone)
+    assert states(first) == [State.NO_SIGNAL]
+    assert states(again) == []
+    back = recognizer.push(Chunk(voiced(1.0), dropped=100))
+    assert states(back) == [State.RECOVERING, State.LISTENING]
+    assert sum(e.dropped for e in back if isinstance(e, Status)) == 8100
+    many = [state for _ in range(20) for state in states(recognizer.push(gone))]
+    assert 2 <= len(many) <= 3, "told again every five seconds"
+
+
+def test_finish_pads_the_last_window_and_says_stopped() -> None:
+    recognizer = fresh()
+    recognizer.push(voiced(0.7))
+    events = recognizer.finish()
+    (prediction,) = (e for e in events if isinstance(e, Prediction))
+    assert (prediction.start, prediction.end) == (0, WINDOW)
+    assert isinstance(events[-1], Status)
+    assert events[-1].state is State.STOPPED
+    assert events[-1].since == round(0.7 * RATE)
+    assert events[-1].dropped == 0
+
+
+def test_stop_counts_what_was_in_no_window() -> None:
+    recognizer = fresh()
+    recognizer.push(voiced(1.1))
+    (*_, stopped) = recognizer.stop()
+    assert isinstance(stopped, Status)
+    assert stopped.dropped == round(1.1 * RATE) - WINDOW
+
+
+def test_hop_and_smoothing_are_settings() -> None:
+    events = fresh(hop_s=0.1, smoothing=Smoothing(method="none")).push(voiced(2.0))
+    predictions = [event for event in events if isinstance(event, Prediction)]
+    assert [p.start for p in predictions] == [k * 1600 for k in range(11)]
+    assert all(p.smoothed == p.probabilities for p in predictions)
+    with pytest.raises(SettingsError, match=r"hop is 0.11 s; wanted a multiple of .* 0.025 s, such as 0.1 s"):
+        fresh(hop_s=0.11)
+    for bad in (0.0, -1.0, float("nan")):
+        with pytest.raises(SettingsError, match="hop is"):
+            fresh(hop_s=bad)
+    with pytest.raises(SettingsError, match=r"min_probability is 1.5"):
+        fresh(min_probability=1.5)
+
+
+def test_unlikely_windows_are_unknown() -> None:
+    events = fresh(min_probability=1.0).push(voiced(2.0))
+    assert {event.label for event in events if isinstance(event, Prediction)} == {"unknown"}
+
+
+def test_latency_is_measured_with_the_timer_alone() -> None:
+    ticks = iter(range(1_000_000))
+    recognizer = Recognizer(FakeModel(), timer=lambda: float(next(ticks)))
+    events = recognizer.push(Chunk(voiced(1.0), queued_s=0.25))
+    (prediction,) = (e for e in events if isinstance(e, Prediction))
+    assert prediction.latency.queue_ms == 250
+    assert prediction.latency.features_ms == 1000
+    assert prediction.latency.inference_ms == 1000
+    assert all(e.latency.inference_ms == 0 for e in WHOLE if isinstance(e, Prediction))
+
+
+def test_segments_follow_the_voice() -> None:
+    segments = [event for event in WHOLE if isinstance(event, Segment)]
+    assert segments
+    for segment in segments:
+        assert segment.label in LABELS
+        assert segment.end is None or segment.start < segment.end <= len(SPEECH)
+    closed = [s for s in segments if s.end is not None]
+    assert closed, "the silence closes what was open"
