@@ -289,11 +289,12 @@ def _pack_preprocessing(preprocessing: Preprocessing, spec: FeatureSpec) -> byte
     }
     packed = io.BytesIO()
     # Dates in the archive would give the same model another checksum every time it is made.
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w") as archive:
         for name, array in arrays.items():
             member = io.BytesIO()
             np.lib.format.write_array(member, array, allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue())
+            entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, member.getvalue(), zipfile.ZIP_DEFLATED)
     return packed.getvalue()
 
 

@@ -27,13 +27,9 @@ LEVEL_FLOOR_DBFS: Final = -120.0
 """What the level of digital silence, minus infinity, becomes; JSON has no infinity."""
 
 
-def _version() -> Literal[1]:
-    return 1
-
-
 class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
     # By a factory, since `omit_defaults` leaves out what equals a plain default, and `v` is always sent.
-    v: Literal[1] = msgspec.field(default_factory=_version)
+    v: Literal[1] = msgspec.field(default_factory=lambda: 1)
     """Version of this schema."""
 
 

@@ -1,0 +1,269 @@
+"""Recordings judged whole: files and folders, answers and timelines, and how often they are right."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.decision import decide
+from realtime.errors import SourceError, TonewatchError
+from realtime.recognizer import Recognizer
+from realtime.sources import FileSource
+from realtime.types import LABELS, UNKNOWN, Prediction, Smoothing, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from realtime.recognizer import Model
+    from realtime.types import Event
+
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"}
+)
+"""Endings of the files that are looked for in folders."""
+
+NO_VOICE = "no voice"
+"""What stands for the answer where no window held a voice; never a class."""
+
+Confusion: TypeAlias = npt.NDArray[np.int64]
+
+_RAVDESS_NAME = re.compile(r"\d{2}-\d{2}-(?P<emotion>0[1-8])-\d{2}-\d{2}-\d{2}-\d{2}")
+
+
+def label_of_name(path: Path) -> str | None:
+    """Return the emotion that a file's name carries, as RAVDESS writes it; None where it carries none.
+
+    References
+    ----------
+    Livingstone & Russo, "The Ryerson Audio-Visual Database of Emotional Speech and Song", 2018.
+    """
+    match = _RAVDESS_NAME.fullmatch(path.stem)
+    return LABELS[int(match["emotion"]) - 1] if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of a recording with one label.
+
+    Parameters
+    ----------
+    start_s, end_s
+        Where it begins and ends, in seconds.
+    label
+        A class, or `unknown`.
+    """
+
+    start_s: float
+    end_s: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What was found in one recording.
+
+    Parameters
+    ----------
+    path
+        The file.
+    labels
+        The model's classes.
+    duration_s
+        Its length, in seconds.
+    events
+        Everything the recognizer said.
+    label
+        The answer for the whole: the likeliest class of the windows' mean, `unknown`, or `NO_VOICE`.
+    probability
+        Of the likeliest class; 0 without a voice.
+    probabilities : np.ndarray [shape=(n_labels,)]
+        Mean over the windows with a voice; zeros without one.
+    truth
+        The label that the file's name carries, if any.
+    """
+
+    path: Path
+    labels: tuple[str, ...]
+    duration_s: float
+    events: tuple[Event, ...]
+    label: str
+    probability: float
+    probabilities: npt.NDArray[np.float32]
+    truth: str | None
+
+    @property
+    def predictions(self) -> tuple[Prediction, ...]:
+        """The windows with a voice."""
+        return tuple(event for event in self.events if isinstance(event, Prediction))
+
+    def timeline(self) -> tuple[Stretch, ...]:
+        """Return labelled stretches that do not overlap: each moment has the label of the window about it.
+
+        A window speaks for the hop at its middle; where voice begins, for what is before that too, and
+        where it ends, for what is behind. Neighbours of one label are joined.
+        """
+        stretches: list[Stretch] = []
+        predictions = self.predictions
+        for i, p in enumerate(predictions):
+            stream = p.stream
+            middle, half = (p.start + p.end) / 2, stream.hop / 2
+            follows = i > 0 and p.start - predictions[i - 1].start == stream.hop
+            leads = i + 1 < len(predictions) and predictions[i + 1].start - p.start == stream.hop
+            start_s = (middle - half if follows else p.start) / stream.sample_rate
+            end_s = (middle + half if leads else p.end) / stream.sample_rate
+            end_s = min(end_s, self.duration_s)
+            if stretches:
+                start_s = max(start_s, stretches[-1].end_s)
+            if start_s >= end_s:
+                continue
+            if follows and stretches and stretches[-1].label == p.label:
+                stretches[-1] = Stretch(stretches[-1].start_s, end_s, p.label)
+            else:
+                stretches.append(Stretch(start_s, end_s, p.label))
+        return tuple(stretches)
+
+
+def find_files(paths: Iterable[Path]) -> list[Path]:
+    """Return the audio files that are named, and those in the folders that are named, sorted by folder.
+
+    Raises
+    ------
+    SourceError
+        Where something named does not exist, or a folder holds no audio.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
+            if not inside:
+                endings = " ".join(sorted(AUDIO_SUFFIXES))
+                raise SourceError(f"{path}: a folder without audio; wanted files that end in one of {endings}")
+            files += inside
+        elif path.exists():
+            files.append(path)
+        else:
+            raise SourceError(f"{path}: no such file or folder")
+    return files
+
+
+def analyze(
+    path: Path,
+    model: Model,
+    *,
+    hop_s: float | None = None,
+    smoothing: Smoothing | None = None,
+    min_probability: float = 0.0,
+) -> Analysis:
+    """Judge one recording.
+
+    Parameters
+    ----------
+    path
+        The file.
+    model
+        What judges windows.
+    hop_s, smoothing, min_probability
+        As in `realtime.recognizer.Recognizer`.
+
+    Raises
+    ------
+    SourceError
+        Where the file is no audio, or holds none.
+    """
+    rate = model.spec.sample_rate
+    with FileSource(path, rate, fast=True) as source:
+        recognizer = Recognizer(
+            model, hop_s=hop_s, smoothing=smoothing, min_probability=min_probability, name=source.name
+        )
+        events = [event for chunk in source for event in recognizer.push(chunk)]
+    events += recognizer.finish()
+    stopped = events[-1]
+    assert isinstance(stopped, Status)
+    rows = [event.probabilities for event in events if isinstance(event, Prediction)]
+    mean = np.mean(rows, axis=0, dtype=np.float64) if rows else np.zeros(len(model.labels))
+    probabilities = mean.astype(np.float32)
+    label, probability = decide(probabilities, model.labels, min_probability)
+    return Analysis(
+        path=path,
+        labels=model.labels,
+        duration_s=stopped.since / rate,
+        events=tuple(events),
+        label=label if rows else NO_VOICE,
+        probability=probability,
+        probabilities=probabilities,
+        truth=label_of_name(path),
+    )
+
+
+def analyze_all(
+    files: Sequence[Path], judge: Callable[[Path], Analysis], report: Callable[[str], None]
+) -> Iterable[Analysis]:
+    """Yield what was found in each file; report those that cannot be read, and go on.
+
+    Parameters
+    ----------
+    files
+        Which.
+    judge
+        `analyze` with its settings.
+    report
+        Takes a line for people about a file that was left out.
+    """
+    for path in files:
+        try:
+            yield judge(path)
+        except TonewatchError as error:
+            report(str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How often answers agree with labels.
+
+    Parameters
+    ----------
+    labels
+        The classes, and the rows of `confusion`.
+    answers
+        The columns of `confusion`: the classes, `unknown`, and `NO_VOICE`.
+    confusion : np.ndarray [shape=(n_labels, n_labels + 2)]
+        Number of recordings by true label and answer.
+    """
+
+    labels: tuple[str, ...]
+    answers: tuple[str, ...]
+    confusion: Confusion
+
+    @property
+    def n(self) -> int:
+        """Number of recordings scored."""
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the recordings whose answer is right."""
+        return float(np.trace(self.confusion) / self.n)
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 of the classes that occur, as label or as answer."""
+        right = np.diag(self.confusion)
+        n_true = self.confusion.sum(axis=1)
+        n_answered = self.confusion[:, : len(self.labels)].sum(axis=0)
+        present = (n_true + n_answered) > 0
+        return float(np.mean(2 * right[present] / (n_true + n_answered)[present]))
+
+
+def score(analyses: Iterable[Analysis], labels: tuple[str, ...]) -> Score | None:
+    """Score the recordings whose names carry a label that the model knows; None where none does."""
+    answers = (*labels, UNKNOWN, NO_VOICE)
+    confusion: Confusion = np.zeros((len(labels), len(answers)), dtype=np.int64)
+    for analysis in analyses:
+        if analysis.truth in labels:
+            confusion[labels.index(analysis.truth), answers.index(analysis.label)] += 1
+    return Score(labels, answers, confusion) if confusion.any() else None

@@ -1,0 +1,177 @@
+"""Settings: what a command is asked to do, from its flags and from a TOML file, checked once."""
+
+from __future__ import annotations
+
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from realtime.artifact import DEFAULT_MODEL
+from realtime.errors import SettingsError
+from realtime.types import Smoothing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
+FILE_NAME = "tonewatch.toml"
+
+SampleFormat = Literal["s16le", "s24le", "s32le", "f32le", "u8"]
+Output = Literal["auto", "panel", "lines", "json", "none"]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be set, with its default; the keys of the TOML file are these names."""
+
+    model: str = DEFAULT_MODEL
+    """Name of a model, or path of its folder."""
+    hop_s: float | None = None
+    """Seconds between predictions; the model's own by default."""
+    smoothing: str | None = None
+    """`none`, `exponential:ALPHA` or `majority:N`; the model's own by default."""
+    min_probability: float = 0.0
+    """Below this the answer is `unknown`."""
+    input: str | None = None
+    """A file, or `-` for raw samples on standard input; the microphone by default."""
+    device: int | str | None = None
+    """Index, or part of the name, of the microphone."""
+    demo: bool = False
+    """Listen to the bundled demo audio."""
+    or_demo: bool = False
+    """Listen to the demo audio where there is no microphone."""
+    fast: bool = False
+    """Read a file as fast as possible instead of at real-time pace."""
+    rate: int = 16_000
+    """Sample rate of standard input, in Hz."""
+    format: SampleFormat = "s16le"
+    """Sample format of standard input."""
+    channels: int = 1
+    """Number of channels of standard input."""
+    output: Output = "auto"
+    """What standard output shows: a panel on a terminal and lines elsewhere (`auto`), or one of the others."""
+    log: tuple[str, ...] = ()
+    """Files to append events to, `.jsonl` or `.csv`."""
+    serve: str | None = None
+    """`HOST:PORT` at which to serve WebSocket subscribers; nowhere by default."""
+
+    def __post_init__(self) -> None:
+        for name, value, wanted in (
+            ("min_probability", 0 <= self.min_probability <= 1, "a number from 0 to 1"),
+            ("hop_s", self.hop_s is None or self.hop_s > 0, "a number of seconds above 0"),
+            ("rate", 1000 <= self.rate <= 768_000, "1000 to 768000 Hz"),  # noqa: PLR2004
+            ("channels", 1 <= self.channels <= 64, "1 to 64"),  # noqa: PLR2004
+        ):
+            if not value:
+                raise SettingsError(f"{name} is {getattr(self, name)}; wanted {wanted}")
+        chosen = [name for name in ("input", "device", "demo") if getattr(self, name) not in (None, False)]
+        if len(chosen) > 1:
+            raise SettingsError(f"{' and '.join(chosen)} are given; wanted one place to listen to")
+        if self.smoothing is not None:
+            parse_smoothing(self.smoothing)
+        if self.serve is not None:
+            parse_address(self.serve)
+
+
+def parse_smoothing(text: str) -> Smoothing:
+    """Return the smoothing that `none`, `exponential:ALPHA` or `majority:N` asks for.
+
+    Raises
+    ------
+    SettingsError
+        Where the text says something else.
+    """
+    method, _, value = text.partition(":")
+    try:
+        if method == "none" and not value:
+            return Smoothing(method="none")
+        if method == "exponential" and 0 < float(value or 0.5) <= 1:
+            return Smoothing(method="exponential", alpha=float(value or 0.5))
+        if method == "majority" and int(value or 3) >= 1:
+            return Smoothing(method="majority", n=int(value or 3))
+    except ValueError:
+        pass
+    raise SettingsError(
+        f"smoothing is {text!r}; wanted none, exponential:ALPHA (above 0 up to 1) or majority:N (from 1 up)"
+    )
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Return host and port of `HOST:PORT`, `HOST`, `:PORT` or `PORT`; an IPv6 host stands in brackets.
+
+    Raises
+    ------
+    SettingsError
+        Where the port is no number from 0 to 65535.
+    """
+    host, colon, port = text.rpartition(":")
+    if text.endswith("]") or not (colon or text.isdigit()):
+        host, port = text, str(DEFAULT_PORT)
+    if not (port.isascii() and port.isdigit() and int(port) <= 65_535):  # noqa: PLR2004 - the largest port
+        raise SettingsError(f"serve is {text!r}; wanted HOST:PORT with a port from 0 to 65535")
+    return host.removeprefix("[").removesuffix("]") or DEFAULT_HOST, int(port)
+
+
+def user_file() -> Path:
+    """Return where the user's own configuration file would be."""
+    from platformdirs import user_config_path  # noqa: PLC0415 - only commands need it
+
+    return user_config_path("tonewatch", appauthor=False) / FILE_NAME
+
+
+def load(flags: Mapping[str, Any], path: Path | None = None) -> Settings:
+    """Return the settings of a command: its flags, else the file's values, else the defaults.
+
+    Parameters
+    ----------
+    flags
+        Values by setting; those that are None were not given.
+    path
+        The file; the user's own, where it exists, by default.
+
+    Raises
+    ------
+    SettingsError
+        Where the file cannot be read, a key is unknown (the nearest known one is named), or a value
+        cannot be used.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    stored: dict[str, Any] = {}
+    if path is not None or user_file().is_file():
+        path = path or user_file()
+        stored = _read(path)
+        _check_keys(path, stored)
+        _convert(stored, f"{path}: ")
+    places = {"input", "device", "demo"}
+    if places & given.keys():
+        # A flag that says where to listen replaces whatever the file says of that.
+        stored = {name: value for name, value in stored.items() if name not in places}
+    return _convert({**stored, **given}, "")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror or error}; wanted a configuration file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from None
+
+
+def _check_keys(path: Path, stored: Mapping[str, Any]) -> None:
+    known = Settings.__struct_fields__
+    for key in stored:
+        if key not in known:
+            near = get_close_matches(key, known, n=1, cutoff=0)
+            raise SettingsError(f"{path}: unknown key {key!r}; the nearest known one is {near[0]!r}")
+
+
+def _convert(values: Mapping[str, Any], where: str) -> Settings:
+    try:
+        return msgspec.convert(dict(values), Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{where}{error}") from None
+    except SettingsError as error:
+        raise SettingsError(f"{where}{error}") from None

@@ -1,0 +1,220 @@
+"""Answers as text: tables for people, JSON, CSV and Audacity label tracks for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from realtime import messages
+from realtime.types import Prediction, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from realtime.analysis import Analysis, Score
+    from realtime.artifact import Card, Scores
+    from realtime.sources import Device
+
+Format = Literal["table", "json", "csv", "audacity"]
+
+
+def as_json(analyses: Sequence[Analysis], *, whole: bool) -> str:
+    """Return a JSON list of recordings; their timelines are the wire's messages."""
+    return msgspec.json.format(msgspec.json.encode([_plain(a, whole=whole) for a in analyses]), indent=1).decode()
+
+
+def as_csv(analyses: Sequence[Analysis], *, whole: bool) -> str:
+    """Return a line per recording (`whole`) or per window, with a header."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    labels = analyses[0].labels if analyses else ()
+    writer.writerow(["file", "truth", "start_s", "end_s", "label", "probability", *labels])
+    for a in analyses:
+        truth = a.truth or ""
+        if whole:
+            values = [f"{p:.4f}" for p in a.probabilities.tolist()]
+            writer.writerow([a.path, truth, 0, f"{a.duration_s:.3f}", a.label, f"{a.probability:.4f}", *values])
+            continue
+        for p in a.predictions:
+            values = [f"{value:.4f}" for value in p.smoothed]
+            start_s, end_s = p.stream.seconds(p.start), p.stream.seconds(p.end)
+            writer.writerow(
+                [a.path, truth, f"{start_s:.3f}", f"{end_s:.3f}", p.label, f"{p.probability:.4f}", *values]
+            )
+    return text.getvalue()
+
+
+def as_audacity(analyses: Sequence[Analysis], *, whole: bool) -> str:
+    """Return a label track: start, end and label, separated by tabs, a line per stretch.
+
+    Of several recordings the labels carry the file's name, since a track belongs to one.
+    """
+    lines = []
+    for a in analyses:
+        prefix = f"{a.path.name}: " if len(analyses) > 1 else ""
+        if whole:
+            lines.append(f"0.000000\t{a.duration_s:.6f}\t{prefix}{a.label}\n")
+        else:
+            lines += [f"{s.start_s:.6f}\t{s.end_s:.6f}\t{prefix}{s.label}\n" for s in a.timeline()]
+    return "".join(lines)
+
+
+def print_table(console: Console, analyses: Sequence[Analysis], *, whole: bool) -> None:
+    """Print a table of recordings (`whole`), or a table of windows for each."""
+    from rich.table import Table  # noqa: PLC0415 - only people need tables
+    from rich.text import Text  # noqa: PLC0415
+
+    if whole:
+        table = Table("file", "answer", "probability", "seconds")
+        with_truth = any(a.truth for a in analyses)
+        if with_truth:
+            table.add_column("label in its name")
+        for a in analyses:
+            row = [Text(str(a.path)), _coloured(a.label), _percent(a.probability), f"{a.duration_s:.1f}"]
+            table.add_row(*row, *([a.truth or ""] if with_truth else []))
+        console.print(table)
+        return
+    for a in analyses:
+        table = Table("from", "to", "answer", "probability", "level", title=Text(str(a.path)), title_justify="left")
+        for event in a.events:
+            if isinstance(event, Prediction):
+                stream = event.stream
+                table.add_row(
+                    f"{stream.seconds(event.start):.1f} s",
+                    f"{stream.seconds(event.end):.1f} s",
+                    _coloured(event.label),
+                    _percent(event.probability),
+                    f"{event.level_dbfs:.0f} dBFS",
+                )
+            elif isinstance(event, Status):
+                at = f"{event.stream.seconds(event.since):.1f} s"
+                lost = f"{event.dropped} samples lost" if event.dropped else ""
+                table.add_row(at, "", Text(str(event.state), style="dim"), "", Text(lost, style="bold red"))
+        console.print(table)
+        console.print(Text.assemble("whole: ", _coloured(a.label), f" {_percent(a.probability)}"), "")
+
+
+def print_score(console: Console, score: Score) -> None:
+    """Print accuracy, macro F1 and the confusion matrix."""
+    console.print(
+        f"accuracy {_percent(score.accuracy)}, macro F1 {score.macro_f1:.2f}, "
+        f"on {score.n} recording{'s' if score.n > 1 else ''} with a label in the name"
+    )
+    if score.n == 1:
+        return
+    used = [i for i, _ in enumerate(score.answers) if i < len(score.labels) or score.confusion[:, i].any()]
+    answers = [score.answers[i] for i in used]
+    print_confusion(console, score.labels, answers, score.confusion[:, used].tolist())
+
+
+def print_confusion(
+    console: Console, labels: Sequence[str], answers: Sequence[str], confusion: Sequence[Sequence[int]]
+) -> None:
+    """Print a confusion matrix: a row per true label, a column per answer."""
+    from rich.table import Table  # noqa: PLC0415 - only people need tables
+
+    table = Table("label \\ answer", *(answer[:9] for answer in answers))
+    for label, row in zip(labels, confusion, strict=True):
+        cells = [
+            f"[bold]{n}[/]" if answer == label else str(n) if n else "·"
+            for answer, n in zip(answers, row, strict=True)
+        ]
+        table.add_row(label, *cells)
+    console.print(table)
+
+
+def print_devices(console: Console, found: Sequence[Device]) -> None:
+    """Print the microphones there are."""
+    from rich.table import Table  # noqa: PLC0415 - only people need tables
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table("index", "name", "system", "channels", "rate", "default")
+    for device in found:
+        table.add_row(
+            str(device.index),
+            Text(device.name),
+            Text(device.host_api),
+            str(device.channels),
+            f"{device.sample_rate} Hz",
+            "yes" if device.default else "",
+        )
+    console.print(table)
+
+
+def print_models(console: Console, cards: Sequence[Card], default: str) -> None:
+    """Print the models there are, with what each reaches on speakers it has never heard."""
+    from rich.table import Table  # noqa: PLC0415 - only people need tables
+
+    table = Table("model", "classes", "window", "accuracy on unheard speakers, live windows", "weights")
+    for card in cards:
+        scores = card.scores.get("speaker", {}).get("windows", {}).get("all")
+        name = f"{card.name} (default)" if card.name == default else card.name
+        rate = float(card.features["sample_rate"])
+        reached = "not measured" if scores is None else f"{_percent(scores.accuracy)} (UAR {scores.uar:.2f})"
+        table.add_row(name, str(len(card.labels)), f"{card.window / rate:g} s", reached, card.quantisation)
+    console.print(table)
+
+
+def print_card(console: Console, card: Card) -> None:
+    """Print what a model's card says, with every score and its confusion matrices."""
+    from rich.table import Table  # noqa: PLC0415 - only people need tables
+
+    console.print(f"[bold]{card.name}[/]: {card.description}")
+    console.print(f"classes: {', '.join(card.labels)}")
+    console.print(f"features: {card.n_selected} of {card.n_features}; weights: {card.quantisation}")
+    console.print(f"trained on: {', '.join(card.training.corpora)}; made by: {card.training.command}", markup=False)
+    console.print(f"licence: {card.training.licence}", markup=False)
+    if card.scores_note:
+        console.print(card.scores_note, markup=False)
+    table = Table("protocol", "unit", "part", "n", "accuracy", "UAR", "macro F1", "ECE")
+    for protocol, unit, part, scores in _walk(card):
+        figures = (_percent(scores.accuracy), *(f"{v:.3f}" for v in (scores.uar, scores.macro_f1, scores.ece)))
+        table.add_row(protocol, unit, part, str(scores.n), *figures)
+    console.print(table)
+    for protocol, unit, part, scores in _walk(card):
+        if part == "all":
+            console.print(f"\n{protocol}, {unit}:")
+            print_confusion(console, card.labels, card.labels, scores.confusion)
+
+
+def _walk(card: Card) -> list[tuple[str, str, str, Scores]]:
+    return [
+        (protocol, unit, part, scores)
+        for protocol, units in card.scores.items()
+        for unit, parts in units.items()
+        for part, scores in parts.items()
+    ]
+
+
+def _plain(a: Analysis, *, whole: bool) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "file": str(a.path),
+        "duration_s": round(a.duration_s, 6),
+        "label": a.label,
+        "probability": round(a.probability, 6),
+        "probabilities": {
+            label: round(p, 6) for label, p in zip(a.labels, a.probabilities.tolist(), strict=True)
+        },
+        "truth": a.truth,
+    }
+    if not whole:
+        plain["events"] = [messages.to_message(event) for event in a.events]
+    return plain
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
+
+
+def _coloured(label: str) -> Any:  # noqa: ANN401 - rich's text, which is not imported for programs' output
+    from rich.text import Text  # noqa: PLC0415
+
+    from realtime.sinks.palette import look_of  # noqa: PLC0415
+    from realtime.types import LABELS  # noqa: PLC0415
+
+    return Text(label, style=look_of(label).colour if label in LABELS else "dim")

@@ -1,0 +1,98 @@
+"""The loop: chunks from a source, events from the recognizer, to every sink."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from realtime.recognizer import Recognizer
+    from realtime.types import Chunk, Event, Sink
+
+
+def run(
+    source: Iterable[Chunk],
+    recognizer: Recognizer,
+    sinks: Sequence[Sink],
+    report: Callable[[str], None],
+) -> bool:
+    """Listen until the source ends, an interrupt comes, or no sink is left.
+
+    A sink that fails is reported, closed and left out from then on. All others are closed at the end.
+
+    Parameters
+    ----------
+    source
+        Yields chunks at the recognizer's sample rate.
+    recognizer
+        Turns them into events.
+    sinks
+        Where the events go.
+    report
+        Takes a line for people about what went wrong.
+
+    Returns
+    -------
+    bool
+        Whether a sink was left at the end.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After the last events of the interrupted stream were sent and the sinks closed.
+    """
+    outlets = FanOut(sinks, report)
+    try:
+        for chunk in source:
+            for event in recognizer.push(chunk):
+                outlets.emit(event)
+            if not outlets.sinks:
+                return False
+        for event in recognizer.finish():
+            outlets.emit(event)
+    except BaseException:
+        # An interrupt, or a source that failed: what was heard so far is ended properly.
+        for event in recognizer.stop():
+            outlets.emit(event)
+        raise
+    finally:
+        outlets.close()
+    return bool(outlets.sinks)
+
+
+class FanOut:
+    """Hands each event to every sink, and goes on without those that fail.
+
+    Parameters
+    ----------
+    sinks
+        Where the events go.
+    report
+        Takes a line for people about a sink that failed.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], report: Callable[[str], None]) -> None:
+        self.sinks = list(sinks)
+        self._report = report
+
+    def emit(self, event: Event) -> None:
+        """Hand an event to every sink that is left."""
+        for sink in tuple(self.sinks):
+            try:
+                sink.emit(event)
+            except Exception as error:  # noqa: BLE001 - whatever ails one sink must not end the others
+                self.sinks.remove(sink)
+                self._close(sink)
+                self._report(f"{sink.name}: {error or type(error).__name__}; goes on without it")
+
+    def close(self) -> None:
+        """Close every sink that is left."""
+        for sink in self.sinks:
+            self._close(sink)
+
+    def _close(self, sink: Sink) -> None:
+        try:
+            sink.close()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._report(f"{sink.name}: could not be closed: {error or type(error).__name__}")

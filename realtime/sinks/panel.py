@@ -1,0 +1,216 @@
+"""What the panel shows, and how it is drawn.
+
+`View` is folded from the events and knows nothing of terminals; `Panel` draws one in whatever width it
+is given. Importing this module imports rich.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Group
+from rich.panel import Panel as Frame
+from rich.text import Text
+
+from realtime.messages import LEVEL_FLOOR_DBFS
+from realtime.sinks.palette import PREDICTING, STATES, look_of
+from realtime.types import UNKNOWN, Event, Prediction, Segment, State, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+_QUIET_S: Final = 3.0
+_QUIET_HOPS: Final = 4
+_METER_FLOOR_DBFS: Final = -60.0
+_METER_LOUD_DBFS: Final = -12.0
+_METER_HOT_DBFS: Final = -3.0
+_FRAME_CELLS: Final = 4
+_MIN_BAR_CELLS: Final = 4
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉"
+
+_EXPLANATIONS: Final = {
+    State.STARTING: "collecting the first window",
+    State.LISTENING: "",
+    State.SILENT: "no voice is heard",
+    State.NO_SIGNAL: "the input is dead",
+    State.CLIPPING: "too loud, the input distorts",
+    State.RECOVERING: "the device is gone, or samples were lost",
+    State.STOPPED: "the stream has ended",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is known at one moment.
+
+    Parameters
+    ----------
+    stream
+        The stream of the last event; None before there is one.
+    state, detail
+        What it does, and why.
+    prediction
+        The newest one; None before there is one, and while there is none to be had.
+    level_dbfs
+        The newest level, in dB relative to full scale.
+    n_dropped
+        Samples lost since the stream began.
+    """
+
+    stream: Stream | None = None
+    state: State = State.STARTING
+    detail: str = ""
+    prediction: Prediction | None = None
+    level_dbfs: float | None = None
+    n_dropped: int = 0
+
+    def after(self, event: Event) -> View:
+        """Return what is known after `event`."""
+        view = self if event.stream == self.stream else View(stream=event.stream)
+        if isinstance(event, Segment):
+            return view
+        view = replace(view, n_dropped=view.n_dropped + event.dropped)
+        if isinstance(event, Prediction):
+            return replace(view, prediction=event, level_dbfs=event.level_dbfs)
+        return replace(
+            view,
+            state=event.state,
+            detail=event.detail,
+            # An emotion from before the silence would look like one of now.
+            prediction=view.prediction if event.state in PREDICTING else None,
+            level_dbfs=event.level_dbfs,
+        )
+
+
+class Panel:
+    """Draws a view.
+
+    Parameters
+    ----------
+    view
+        What to draw.
+    running_s
+        How long ago the panel was opened, in seconds.
+    quiet_s
+        How long ago the last event came, in seconds. When it is long, that is said: a recognizer that
+        hangs must not look like one that listens.
+    """
+
+    def __init__(self, view: View, *, running_s: float = 0.0, quiet_s: float = 0.0) -> None:
+        self._view = view
+        self._running_s = running_s
+        self._quiet_s = quiet_s
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the panel, as wide as the terminal."""
+        view, quiet_s = self._view, self._quiet_s
+        hop_s = 0.0 if view.stream is None else view.stream.seconds(view.stream.hop)
+        is_hanging = view.state is not State.STOPPED and quiet_s > max(_QUIET_S, _QUIET_HOPS * hop_s)
+        state, colour = view.state.value.replace("_", " ").upper(), STATES[view.state]
+        reason = view.detail or _EXPLANATIONS[view.state]
+        if is_hanging:
+            view = replace(view, prediction=None)
+            state, colour = "NO NEWS", STATES[State.NO_SIGNAL]
+            reason = f"nothing has come from the recognizer for {quiet_s:.0f} s"
+        pen = _Pen(n_cells=max(options.max_width - _FRAME_CELLS, 1), ascii_only=options.ascii_only)
+        # What matters most comes first: a terminal that is too low cuts off the rest.
+        rows = [pen.banner(state, colour), pen.emotion(view), Text(), *pen.bars(view), Text()]
+        rows += [pen.level(view.level_dbfs), pen.losses(view), *pen.footer(view, self._running_s)]
+        for row in rows:
+            row.truncate(pen.n_cells, overflow="crop")
+        # The only row that may take several: why there is no prediction must be readable in full.
+        rows.insert(1, Text(reason, justify="center"))
+        title = "Tonewatch" if view.stream is None else f"Tonewatch: {view.stream.name}"
+        yield Frame(Group(*rows), title=Text(title), border_style=colour, width=options.max_width)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pen:
+    """Draws rows of text, each at most `n_cells` wide."""
+
+    n_cells: int
+    ascii_only: bool
+
+    def banner(self, text: str, colour: str) -> Text:
+        """Return the state, on a row filled with its colour."""
+        return Text(f"{text:^{self.n_cells}}", style=f"bold white on {colour}")
+
+    def emotion(self, view: View) -> Text:
+        """Return the current emotion, in spaced capitals where there is room."""
+        prediction = view.prediction
+        if prediction is None:
+            return Text("-", style="dim", justify="center")
+        look = look_of(prediction.label)
+        name = prediction.label.upper()
+        # The likeliest label's share says nothing of a model that abstains.
+        share = "" if prediction.label == UNKNOWN else f"  {prediction.probability:.0%}"
+        emoji = "" if self.ascii_only else f"{look.emoji}  "
+        text = Text(f"{emoji}{' '.join(name)}{share}")
+        if text.cell_len > self.n_cells:
+            text = Text(f"{name}{share}")
+        text.stylize(f"bold {look.colour}")
+        text.justify = "center"
+        return text
+
+    def bars(self, view: View) -> Iterator[Text]:
+        """Yield a bar per label: its smoothed probability."""
+        if view.stream is None:
+            return
+        labels = view.stream.labels
+        n_label = max(len(label) for label in labels)
+        n_bar = max(self.n_cells - n_label - len(" 100 %") - 1, _MIN_BAR_CELLS)
+        values = (0.0,) * len(labels) if view.prediction is None else view.prediction.smoothed
+        for label, value in zip(labels, values, strict=True):
+            now = view.prediction is not None and label == view.prediction.label
+            row = Text(f"{label:<{n_label}} ", style="bold" if now else "")
+            row.append(self._bar(value, n_bar), style=look_of(label).colour)
+            row.append(" " * 5 if view.prediction is None else f" {value * 100:>3.0f} %")
+            yield row
+
+    def level(self, level_dbfs: float | None) -> Text:
+        """Return the level meter."""
+        row = Text("level ")
+        if level_dbfs is None:
+            return row.append("-", style="dim")
+        colour = STATES[State.LISTENING]
+        if level_dbfs > _METER_LOUD_DBFS:
+            colour = STATES[State.NO_SIGNAL if level_dbfs > _METER_HOT_DBFS else State.CLIPPING]
+        n_bar = max(self.n_cells - len("level   -120 dBFS"), _MIN_BAR_CELLS)
+        row.append(self._bar(1.0 - level_dbfs / _METER_FLOOR_DBFS, n_bar), style=colour)
+        return row.append(f"  {max(level_dbfs, LEVEL_FLOOR_DBFS):>4.0f} dBFS")
+
+    def losses(self, view: View) -> Text:
+        """Return what was lost."""
+        if not view.n_dropped or view.stream is None:
+            return Text("lost  nothing", style="dim")
+        lost_s = view.stream.seconds(view.n_dropped)
+        return Text(
+            f"lost  {lost_s:.2f} s of audio ({view.n_dropped} samples)",
+            style=f"bold {STATES[State.NO_SIGNAL]}",
+        )
+
+    def footer(self, view: View, running_s: float) -> Iterator[Text]:
+        """Yield the model, the running time and the latency."""
+        if view.stream is not None:
+            yield Text(f"model {view.stream.model}", style="dim")
+        minutes, seconds = divmod(int(running_s), 60)
+        hours, minutes = divmod(minutes, 60)
+        text = f"time  {hours}:{minutes:02}:{seconds:02}"
+        if view.prediction is not None:
+            latency = view.prediction.latency
+            text += f"   latency {latency.queue_ms + latency.features_ms + latency.inference_ms:.0f} ms"
+        yield Text(text, style="dim")
+
+    def _bar(self, fraction: float, n_cells: int) -> str:
+        """Return a bar `n_cells` wide, filled by `fraction` (clipped to 0 and 1)."""
+        fraction = min(max(fraction, 0.0), 1.0)
+        if self.ascii_only:
+            return ("#" * round(fraction * n_cells)).ljust(n_cells, ".")
+        n_eighths = round(fraction * n_cells * 8)
+        bar = "█" * (n_eighths // 8)
+        if n_eighths % 8:
+            bar += _EIGHTHS[n_eighths % 8]
+        return bar.ljust(n_cells)

@@ -1,0 +1,124 @@
+"""One way to mix down and resample, for every source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from soxr import ResampleStream  # type: ignore[import-untyped]
+
+    from realtime.types import FloatArray
+
+
+class StreamResampler:
+    """Turn a stream of any rate and number of channels into a mono stream at another rate.
+
+    The output is bitwise the same however the input is cut into pushes: soxr's filter keeps its own
+    blocks, and channels are added one after the other. Equal rates pass through unchanged, bit for bit.
+
+    soxr's linear-phase filter (quality HQ) works in blocks, so output comes in bursts and lags behind the
+    input: by 21 ms on average and at most 40 ms from 44.1 or 48 kHz, at most 60 ms from 16 or 32 kHz,
+    80 ms from 96 kHz and 120 ms from 8 kHz. Samples do not shift: the first one out stands for the
+    first one in. Equal rates have no lag.
+
+    Parameters
+    ----------
+    from_rate, to_rate
+        Samples per second of the input and of the output, in Hz.
+    channels
+        Number of channels of the input; the output is their mean.
+
+    Raises
+    ------
+    ValueError
+        If a rate or `channels` is below 1.
+    """
+
+    def __init__(self, from_rate: int, to_rate: int, channels: int = 1) -> None:
+        for name, value in (("from_rate", from_rate), ("to_rate", to_rate), ("channels", channels)):
+            if value < 1:
+                raise ValueError(f"{name} is {value}; wanted at least 1")
+        self.from_rate = from_rate
+        self.to_rate = to_rate
+        self.channels = channels
+        self._soxr: ResampleStream | None = None
+        self._n_in = 0
+        self._n_out = 0
+
+    @property
+    def pending_s(self) -> float:
+        """Seconds of input whose output has not come out yet."""
+        return max(0.0, self._n_in / self.from_rate - self._n_out / self.to_rate)
+
+    def push(self, samples: FloatArray) -> FloatArray:
+        """Take the next samples and return what can be said so far.
+
+        Parameters
+        ----------
+        samples : np.ndarray [shape=(n,) or (n, channels), dtype=float32]
+            The next samples, any number of them.
+
+        Returns
+        -------
+        np.ndarray [shape=(m,), dtype=float32]
+            Mono, at `to_rate`; may be empty, and may share memory with `samples`.
+
+        Raises
+        ------
+        ValueError
+            If the samples have another number of channels.
+        """
+        mono = self._mix(samples)
+        if self.from_rate == self.to_rate:
+            return mono
+        self._n_in += len(mono)
+        return self._resample(mono)
+
+    def finish(self) -> FloatArray:
+        """Return the rest of the output and begin anew.
+
+        In all, `n` samples of input give `n * to_rate / from_rate` of output, to within one.
+
+        Returns
+        -------
+        np.ndarray [shape=(m,), dtype=float32]
+            Mono, at `to_rate`; may be empty.
+        """
+        if self._n_in == 0:
+            return np.zeros(0, dtype=np.float32)
+        tail = self._resample(np.zeros(0, dtype=np.float32), last=True)
+        self.reset()
+        return tail
+
+    def reset(self) -> None:
+        """Forget everything pushed so far."""
+        if self._soxr is not None:
+            self._soxr.clear()
+        self._n_in = self._n_out = 0
+
+    def _mix(self, samples: FloatArray) -> FloatArray:
+        channels = 1 if samples.ndim == 1 else samples.shape[1]
+        if channels != self.channels:
+            raise ValueError(f"samples have {channels} channels; wanted {self.channels}")
+        if samples.ndim == 1:
+            return np.ascontiguousarray(samples, dtype=np.float32)
+        mono: FloatArray = np.array(samples[:, 0], dtype=np.float32)
+        # `mean` may add in another order for other shapes, which would change the last bit. What becomes
+        # of infinite samples is no business of the mixer.
+        with np.errstate(invalid="ignore", over="ignore"):
+            for channel in range(1, channels):
+                mono += samples[:, channel]
+        if channels > 1:
+            mono /= np.float32(channels)
+        return mono
+
+    def _resample(self, mono: FloatArray, *, last: bool = False) -> FloatArray:
+        if self._soxr is None:
+            import soxr  # noqa: PLC0415 - loaded when first needed
+
+            self._soxr = soxr.ResampleStream(self.from_rate, self.to_rate, 1, dtype="float32", quality="HQ")
+        output: FloatArray = self._soxr.resample_chunk(mono, last=last)
+        self._n_out += len(output)
+        return output

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime import messages, types
+from realtime.errors import SubscriptionError
+from realtime.types import LABELS, Latency, State, Stream
+
+STREAM = Stream(
+    name="microphone",
+    model="tiny",
+    labels=("neutral", "angry"),
+    sample_rate=22050,
+    window=66150,
+    hop=11025,
+    started=datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC),
+)
+PREDICTION = types.Prediction(
+    stream=STREAM,
+    seq=7,
+    start=22050,
+    end=88200,
+    label="angry",
+    probability=0.87654321,
+    probabilities=(1 / 3, 2 / 3),
+    smoothed=(0.12345679, 0.87654321),
+    level_dbfs=-23.456,
+    dropped=480,
+    latency=Latency(queue_ms=12.3456, features_ms=3.0, inference_ms=0.5),
+)
+SEGMENT = types.Segment(stream=STREAM, label="angry", start=1, end=None, probability=0.5)
+STATUS = types.Status(
+    stream=STREAM, state=State.SILENT, detail="no voice", since=44100, level_dbfs=-70.0, dropped=3
+)
+
+MESSAGE_TYPES = get_args(messages.Message)
+
+_finite = st.floats(allow_nan=False, allow_infinity=False)
+_text = st.text(st.characters(exclude_categories=["Cs"]))
+_dates = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+def values_of(kind: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one case per type
+    """Return a strategy for any type that the schema uses."""
+    match kind:
+        case msgspec.inspect.Metadata(type=inner):
+            return values_of(inner)
+        case msgspec.inspect.UnionType(types=members):
+            return st.one_of(*(values_of(member) for member in members))
+        case msgspec.inspect.VarTupleType(item_type=item):
+            return st.lists(values_of(item), max_size=4).map(tuple)
+        case msgspec.inspect.DictType(value_type=value):
+            return st.dictionaries(_text, values_of(value), max_size=4)
+        case msgspec.inspect.StructType(cls=cls, fields=fields):
+            return st.fixed_dictionaries({f.name: values_of(f.type) for f in fields}).map(
+                lambda kw: cls(**kw)
+            )
+        case msgspec.inspect.EnumType(cls=cls):
+            return st.sampled_from(cls)
+        case msgspec.inspect.LiteralType(values=values):
+            return st.sampled_from(values)
+    return {
+        msgspec.inspect.StrType: _text,
+        msgspec.inspect.DateTimeType: _dates,
+        msgspec.inspect.FloatType: _finite,
+        msgspec.inspect.IntType: st.integers(-(2**63), 2**63 - 1),
+        msgspec.inspect.BoolType: st.booleans(),
+        msgspec.inspect.NoneType: st.none(),
+    }[type(kind)]
+
+
+every_message = st.one_of(*(values_of(msgspec.inspect.type_info(struct)) for struct in MESSAGE_TYPES))
+
+
+def test_every_struct_with_a_tag_is_part_of_the_union() -> None:
+    tagged = {s for s in vars(messages).values() if isinstance(s, type) and issubclass(s, messages._Message)}
+    assert tagged - {messages._Message} == set(MESSAGE_TYPES)
+
+
+@given(every_message)
+def test_round_trip(message: messages.Message) -> None:
+    data = messages.encode(message)
+    assert b"\n" not in data
+    assert messages.decode(data) == message
+    assert messages.decode(data.decode()) == message
+
+
+@given(every_message, st.dictionaries(_text.map(lambda name: f"x_{name}"), _text, max_size=3))
+def test_unknown_fields_are_ignored(message: messages.Message, more: dict[str, str]) -> None:
+    content = json.loads(messages.encode(message)) | more
+    assert messages.decode(json.dumps(content)) == message
+
+
+@given(every_message)
+def test_type_and_version_are_always_written(message: messages.Message) -> None:
+    content = json.loads(messages.encode(message))
+    assert content["v"] == 1
+    assert content["type"] == type(message).__name__.lower()
+
+
+@given(every_message, st.integers(2, 1000))
+def test_a_newer_version_is_refused(message: messages.Message, version: int) -> None:
+    content = json.loads(messages.encode(message)) | {"v": version}
+    with pytest.raises(SubscriptionError, match=f"version {version}; wanted 1: update Tonewatch here"):
+        messages.decode(json.dumps(content))
+
+
+@given(st.one_of(st.text(), st.binary(), st.just("[" * 100_000), st.just('{"v":1,"type":"prediction"}')))
+def test_what_is_no_message_is_refused_with_a_clear_error(data: str | bytes) -> None:
+    with pytest.raises(SubscriptionError, match=r"found .*; wanted|found a message of type"):
+        messages.decode(data)
+
+
+@pytest.mark.parametrize(
+    "data", ['{"type":"hello"}', '{"v":1}', '{"v":1,"type":"weather"}', "[1]", '"hello"']
+)
+def test_what_lacks_a_version_or_a_known_type_is_refused(data: str) -> None:
+    with pytest.raises(SubscriptionError):
+        messages.decode(data)
+
+
+def test_prediction_on_the_wire() -> None:
+    assert json.loads(messages.encode(messages.to_message(PREDICTION))) == {
+        "type": "prediction",
+        "v": 1,
+        "stream": "microphone",
+        "seq": 7,
+        "start_s": 1.0,
+        "end_s": 4.0,
+        "time": "2026-03-04T05:06:11Z",
+        "label": "angry",
+        "probability": 0.876543,
+        "probabilities": {"neutral": 0.333333, "angry": 0.666667},
+        "smoothed": {"neutral": 0.123457, "angry": 0.876543},
+        "level_dbfs": -23.46,
+        "dropped": 480,
+        "latency_ms": {"queue": 12.346, "features": 3.0, "inference": 0.5},
+    }
+
+
+def test_segment_on_the_wire_says_null_while_it_is_open() -> None:
+    assert json.loads(messages.encode(messages.to_message(SEGMENT))) == {
+        "type": "segment",
+        "v": 1,
+        "stream": "microphone",
+        "label": "angry",
+        "start_s": 0.000045,
+        "end_s": None,
+        "probability": 0.5,
+    }
+    closed = messages.to_message(replace(SEGMENT, end=22050))
+    assert isinstance(closed, messages.Segment)
+    assert closed.end_s == 1.0
+
+
+def test_status_on_the_wire() -> None:
+    assert json.loads(messages.encode(messages.to_message(STATUS))) == {
+        "type": "status",
+        "v": 1,
+        "stream": "microphone",
+        "state": "silent",
+        "detail": "no voice",
+        "since_s": 2.0,
+        "level_dbfs": -70.0,
+        "dropped": 3,
+    }
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_can_be_told(state: State) -> None:
+    message = messages.to_message(replace(STATUS, state=state))
+    assert messages.decode(messages.encode(message)) == message
+
+
+@pytest.mark.parametrize("level", [-math.inf, math.nan, -500.0, -120.0])
+def test_the_level_of_digital_silence_is_a_number(level: float) -> None:
+    for event in (replace(PREDICTION, level_dbfs=level), replace(STATUS, level_dbfs=level)):
+        message = messages.decode(messages.encode(messages.to_message(event)))
+        assert isinstance(message, messages.Prediction | messages.Status)
+        assert message.level_dbfs == -120.0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_probability_that_is_no_number_never_becomes_json(value: float) -> None:
+    with pytest.raises(ValueError, match="wanted a finite number"):
+        messages.to_message(replace(PREDICTION, smoothed=(0.5, value)))
+
+
+def test_the_time_is_in_utc_wherever_the_stream_began() -> None:
+    east = timezone(timedelta(hours=9))
+    stream = replace(STREAM, started=datetime(2026, 3, 4, 14, 6, 7, 250000, tzinfo=east))
+    data = messages.encode(messages.to_message(replace(PREDICTION, stream=stream)))
+    assert json.loads(data)["time"] == "2026-03-04T05:06:11.250000Z"
+
+
+def test_hello() -> None:
+    message = messages.hello([STREAM, replace(STREAM, name="second")])
+    assert message.streams == ("microphone", "second")
+    assert (message.model, message.labels, message.sample_rate) == ("tiny", ("neutral", "angry"), 22050)
+    assert (message.window_s, message.hop_s) == (3.0, 0.5)
+    assert message.server
+
+
+def test_hello_needs_streams_of_one_model() -> None:
+    with pytest.raises(ValueError, match="no stream"):
+        messages.hello([])
+    with pytest.raises(ValueError, match="2 models"):
+        messages.hello([STREAM, replace(STREAM, model="other", labels=LABELS)])
+
+
+def test_every_field_has_a_meaning_in_the_schema() -> None:
+    schema = messages.json_schema()
+    assert set(schema["discriminator"]["mapping"]) == {struct.__name__.lower() for struct in MESSAGE_TYPES}
+    for name, definition in schema["$defs"].items():
+        if name == "State":
+            continue
+        for field, content in definition["properties"].items():
+            assert field == "type" or content["description"], (name, field)
+    assert "v" in schema["$defs"]["Hello"]["required"]
+
+
+def test_the_table_has_every_message_and_every_field() -> None:
+    table = messages.markdown_table()
+    for struct in MESSAGE_TYPES:
+        assert f"**`{struct.__name__.lower()}`**" in table
+        for field in struct.__struct_fields__:
+            assert f"| `{field}` | " in table
+    assert "| `end_s` | number or null | Where it ends, in seconds since the stream began; null" in table
+    assert "| `arousal` | number, may be left out |" in table
