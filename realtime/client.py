@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from realtime import messages
 from realtime.errors import SubscriptionError
-from realtime.server import EVENTS_PATH
+from realtime.messages import EVENTS_PATH
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator

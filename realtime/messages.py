@@ -23,6 +23,9 @@ from realtime.types import State
 VERSION: Final = 1
 """Version of the schema that this module speaks."""
 
+EVENTS_PATH: Final = "/events"
+"""Where on a server the events are."""
+
 LEVEL_FLOOR_DBFS: Final = -120.0
 """What the level of digital silence, minus infinity, becomes; JSON has no infinity."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from realtime import messages
 from realtime.errors import AddressError, SinkError
-from realtime.server import EVENTS_PATH
+from realtime.messages import EVENTS_PATH
 from realtime.server.streams import Streams
 from realtime.server.subscribers import QUEUE_LENGTH
 

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from realtime import messages
-from realtime.server import EVENTS_PATH
+from realtime.messages import EVENTS_PATH
 from realtime.server.subscribers import Subscriber, Subscribers
 
 if TYPE_CHECKING:

@@ -1,0 +1,123 @@
+"""Settings: flags win over the file, the file over defaults, and what cannot be used is named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from realtime import config
+from realtime.config import Settings
+from realtime.errors import SettingsError
+from realtime.types import Smoothing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def no_user_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    path = tmp_path / "own" / config.FILE_NAME
+    monkeypatch.setattr(config, "user_file", lambda: path)
+    return path
+
+
+def test_defaults() -> None:
+    assert config.load({}) == Settings()
+    assert config.load({"model": None}) == Settings()
+
+
+def test_flags_win_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('model = "other"\nhop_s = 1.0\nlog = ["a.csv"]\ndevice = "USB"\n')
+    settings = config.load({"hop_s": 0.25}, path)
+    assert settings == Settings(model="other", hop_s=0.25, log=("a.csv",), device="USB")
+    # Where to listen is one thing: a flag replaces all that the file says of it.
+    assert config.load({"demo": True}, path).device is None
+
+
+def test_the_users_own_file_is_found(no_user_file: Path) -> None:
+    no_user_file.parent.mkdir()
+    no_user_file.write_text("min_probability = 0.4\n")
+    assert config.load({}).min_probability == 0.4
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('modle = "x"', "unknown key 'modle'; the nearest known one is 'model'"),
+        ('smooth = "none"', "nearest known one is 'smoothing'"),
+        ("zzz = 1", "nearest known one is"),
+        ("hop_s = 'fast'", "Expected `float | null`, got `str`"),
+        ("rate = 10", "rate is 10; wanted 1000 to 768000 Hz"),
+        ("hop_s = -1", "hop_s is -1"),
+        ("channels = 0", "channels is 0"),
+        ("min_probability = 2", "min_probability is 2"),
+        ('smoothing = "mean"', "smoothing is 'mean'; wanted none, exponential:ALPHA"),
+        ('serve = "host:notaport"', "wanted HOST:PORT"),
+        ('format = "mp3"', "Invalid enum value 'mp3'"),
+        ('input = "a.wav"\ndemo = true', "input and demo are given"),
+        ("= 3", "not TOML"),
+    ],
+)
+def test_bad_files_are_refused_by_name(text: str, wanted: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        config.load({}, path)
+    assert wanted in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.toml: No such file"):
+        config.load({}, tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "smoothing"),
+    [
+        ("none", Smoothing(method="none")),
+        ("exponential", Smoothing(method="exponential", alpha=0.5)),
+        ("exponential:0.25", Smoothing(method="exponential", alpha=0.25)),
+        ("majority:5", Smoothing(method="majority", n=5)),
+    ],
+)
+def test_smoothing_in_words(text: str, smoothing: Smoothing) -> None:
+    assert config.parse_smoothing(text) == smoothing
+
+
+@pytest.mark.parametrize("text", ["", "none:1", "exponential:0", "exponential:x", "majority:0", "majority:1.5"])
+def test_bad_smoothing_in_words(text: str) -> None:
+    with pytest.raises(SettingsError, match="smoothing is"):
+        config.parse_smoothing(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:9000", ("127.0.0.1", 9000)),
+        ("0.0.0.0", ("0.0.0.0", 8765)),
+        (":9000", ("127.0.0.1", 9000)),
+        ("9000", ("127.0.0.1", 9000)),
+        ("[::1]:9000", ("::1", 9000)),
+        ("[::1]", ("::1", 8765)),
+        ("localhost:0", ("localhost", 0)),
+    ],
+)
+def test_addresses(text: str, address: tuple[str, int]) -> None:
+    assert config.parse_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["host:", "host:70000", "host:-1", "host:x"])
+def test_bad_addresses(text: str) -> None:
+    with pytest.raises(SettingsError, match="wanted HOST:PORT"):
+        config.parse_address(text)
+
+
+def test_every_setting_has_a_flag_or_is_said_not_to(capsys: pytest.CaptureFixture[str]) -> None:
+    from realtime.cli import _parser
+
+    parsed: dict[str, Any] = vars(_parser().parse_args(["listen"]))
+    assert set(Settings.__struct_fields__) <= parsed.keys()
+    capsys.readouterr()
