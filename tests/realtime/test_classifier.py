@@ -1,0 +1,109 @@
+"""The classifier: every way of storing weights agrees with Keras, and what cannot run is refused."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from realtime import artifact, classifier
+from realtime.errors import ClassifierError
+from realtime.features import FeatureSpec
+from realtime.types import LABELS
+
+MODELS = Path(__file__).parent / "models"
+
+
+@pytest.mark.parametrize(
+    ("name", "difference"),
+    [("tiny-float32", 1e-4), ("tiny-float16", 1e-3), ("tiny-int8", 0.02), ("tiny-frames", 1e-4)],
+)
+def test_agrees_with_keras(name: str, difference: float) -> None:
+    model = classifier.load(MODELS / name)
+    with np.load(MODELS / name / "expected.npz") as expected:
+        features, probabilities = expected["features"], expected["probabilities"]
+    found = np.stack([model.predict(row) for row in features])
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, probabilities, atol=difference)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    # The answers differ from window to window, or agreement would mean little.
+    assert len(set(found.argmax(axis=1))) > 2
+
+
+def test_says_what_it_is() -> None:
+    model = classifier.load(MODELS / "tiny-float32")
+    assert model.name == "tiny-float32"
+    assert model.labels == LABELS
+    assert isinstance(model.spec, FeatureSpec)
+    assert (model.window, model.hop) == (48_000, 8_000)
+    assert model.smoothing.method == "exponential"
+
+
+def test_temperature_divides_logits() -> None:
+    sound = artifact.read(MODELS / "tiny-float32")
+    with np.load(MODELS / "tiny-float32" / "expected.npz") as expected:
+        row = expected["features"][0]
+    plain = classifier.Classifier(sound).predict(row).astype(np.float64)
+    card = msgspec.structs.replace(sound.card, temperature=2.0)
+    warm = classifier.Classifier(replace(sound, card=card)).predict(row)
+    powers = np.exp(np.log(plain) / 2)
+    np.testing.assert_allclose(warm, powers / powers.sum(), rtol=1e-4)
+
+
+def test_a_model_that_the_runtime_refuses() -> None:
+    sound = artifact.read(MODELS / "tiny-float32")
+    with pytest.raises(ClassifierError, match=r"model\.tflite: the TFLite runtime refuses the model"):
+        classifier.Classifier(replace(sound, model=b"no model at all"))
+
+
+def test_a_model_of_another_shape_than_its_card_says() -> None:
+    sound = artifact.read(MODELS / "tiny-float32")
+    other = artifact.read(MODELS / "tiny-frames")
+    with pytest.raises(ClassifierError, match=r"the input has shape \[1, 118, 33\]; wanted \[1, 30\]"):
+        classifier.Classifier(replace(sound, model=other.model))
+
+
+def test_without_a_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(ClassifierError, match="no TFLite runtime is installed; wanted tflite-runtime or"):
+        classifier.load(MODELS / "tiny-float32")
+
+
+def test_the_older_runtime_under_the_newer_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = SimpleNamespace(__name__="tflite_runtime.interpreter")
+    monkeypatch.setattr(classifier, "_runtime", lambda: runtime)
+    monkeypatch.setattr(np, "__version__", "2.1.0")
+    with pytest.raises(ClassifierError, match="cannot work with NumPy 2.1.0; wanted NumPy below 2"):
+        classifier.load(MODELS / "tiny-float32")
+
+
+def test_the_runtime_is_the_one_that_this_environment_is_for() -> None:
+    """CI runs all tests under both runtimes, and says which one an environment is for."""
+    wanted = os.environ.get("TONEWATCH_RUNTIME")
+    found = classifier.runtime_name()
+    assert found in {"tflite_runtime", "ai_edge_litert"}
+    assert wanted in {None, found}
+
+
+def test_loading_imports_nothing_of_the_training_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = shutil.copytree(MODELS / "tiny-float32", tmp_path / "m")
+    real = builtins.__import__
+
+    def guarded(name: str, *rest: Any) -> Any:
+        assert name.partition(".")[0] not in {"tensorflow", "keras", "sklearn", "librosa", "scipy"}
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", guarded)
+    classifier.load(folder)

@@ -1,0 +1,170 @@
+"""The README is true: its commands parse, its examples run, its tables are what the code and the card say.
+
+``python tests/test_readme.py`` writes the generated tables into the README anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from realtime import artifact, cli, config, messages
+from realtime.live import DEMO
+from realtime.server.server import EventServer
+from realtime.types import State, Status, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+
+
+def text() -> str:
+    return README.read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text(), re.DOTALL | re.MULTILINE)
+
+
+def scores_table() -> str:
+    card = artifact.read(artifact.find(artifact.DEFAULT_MODEL)).card
+    lines = [
+        "| protocol | unit | what | n | accuracy | UAR | macro F1 | ECE |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for protocol in ("speaker", "random"):
+        for unit in ("clips", "windows"):
+            for part in ("all", "speech", "song"):
+                s = card.scores[protocol][unit][part]
+                lines.append(
+                    f"| {protocol} | {unit} | {part} | {s.n} | {100 * s.accuracy:.1f}% | {s.uar:.3f} | "
+                    f"{s.macro_f1:.3f} | {s.ece:.3f} |"
+                )
+    return "\n".join([*lines, "", f"Made by `{card.training.command}`."])
+
+
+GENERATED = {"scores": scores_table, "messages": messages.markdown_table}
+
+
+def section(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(<!-- {name}: begin -->\n)(.*?)(<!-- {name}: end -->)", re.DOTALL)
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_generated_tables_are_up_to_date(name: str) -> None:
+    match = section(name).search(text())
+    assert match is not None
+    assert match[2].strip() == GENERATED[name]().strip(), "run: python tests/test_readme.py"
+
+
+def commands() -> list[list[str]]:
+    lines = [line.split("  #")[0] for block in blocks("sh") for line in block.splitlines()]
+    pieces = [piece.strip() for line in lines for piece in re.split(r"\||&&", line)]
+    return [shlex.split(piece) for piece in pieces if piece]
+
+
+def test_there_are_two_lines_to_paste() -> None:
+    install = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("python3 -m")]
+    assert len(install) == 2
+    assert install[0].endswith("tonewatch listen --or-demo")
+    assert install[1].endswith("-m pytest")
+
+
+@pytest.mark.parametrize("words", [words for words in commands() if words[0] == "tonewatch"], ids=" ".join)
+def test_commands_parse(words: list[str]) -> None:
+    arguments = cli._parser().parse_args(words[1:])
+    if words[1] == "listen":
+        flags = {name: getattr(arguments, name, None) for name in config.Settings.__struct_fields__}
+        config.load({name: value for name, value in flags.items() if value is not None})
+
+
+def test_training_commands_parse() -> None:
+    training_cli = pytest.importorskip("training.cli")
+    for words in commands():
+        if words[0] == "tonewatch-train":
+            training_cli._parser().parse_args(words[1:])
+
+
+def test_every_command_and_flag_is_documented() -> None:
+    shown = text()
+    parser = cli._parser()
+    (subparsers,) = (action for action in parser._actions if hasattr(action, "choices") and action.choices)
+    assert subparsers.choices is not None
+    for name, command in dict(subparsers.choices).items():
+        assert f"tonewatch {name}" in shown
+        for action in command._actions:
+            for flag in action.option_strings:
+                if flag.startswith("--") and flag != "--help":
+                    assert flag in shown, f"{name} {flag}"
+
+
+def test_every_state_and_setting_of_the_file_is_real(tmp_path: Path) -> None:
+    (stored,) = blocks("toml")
+    path = tmp_path / "tonewatch.toml"
+    path.write_text(stored)
+    config.load({}, path)
+    table = messages.markdown_table()
+    for state in State:
+        assert f"`{state}`" in table
+
+
+@pytest.fixture
+def server() -> Iterator[EventServer]:
+    stream = Stream("readme", "m", ("neutral",), 16_000, 48_000, 8_000)
+    server = EventServer("127.0.0.1", 0, [stream])
+    server.start()
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.wait(0.1):
+            server.publish(Status(stream, State.SILENT, "", 0))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    yield server
+    stop.set()
+    thread.join()
+    server.close()
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_examples_run(number: int, tmp_path: Path, server: EventServer) -> None:
+    code = blocks("python")[number].replace("ws://127.0.0.1:8765/events", server.url)
+    # The subscriber's example goes on for ever: three messages are enough.
+    code = code.replace("        print(message)\n", "        print(message, flush=True)\n        n += 1\n        if n == 3: return\n")
+    code = code.replace("async def main() -> None:\n", "async def main() -> None:\n    n = 0\n")
+    shutil.copy(DEMO, tmp_path / "talk.wav")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip(), "the example shows something"
+
+
+def write() -> None:
+    """Write the generated tables into the README."""
+    shown = text()
+    for name, make in GENERATED.items():
+        shown = section(name).sub(lambda match, made=make(): f"{match[1]}{made.strip()}\n{match[3]}", shown)
+    README.write_text(shown, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
