@@ -17,13 +17,28 @@ from realtime.sources import FileSource
 from realtime.types import LABELS, UNKNOWN, Prediction, Smoothing, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from realtime.recognizer import Model
     from realtime.types import Event
 
 AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"}
+    {
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".au",
+        ".snd",
+        ".caf",
+        ".w64",
+        ".rf64",
+    }
 )
 """Endings of the files that are looked for in folders."""
 
@@ -142,7 +157,9 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
             if not inside:
                 endings = " ".join(sorted(AUDIO_SUFFIXES))
-                raise SourceError(f"{path}: a folder without audio; wanted files that end in one of {endings}")
+                raise SourceError(
+                    f"{path}: a folder without audio; wanted files that end in one of {endings}"
+                )
             files += inside
         elif path.exists():
             files.append(path)
@@ -201,7 +218,7 @@ def analyze(
 
 
 def analyze_all(
-    files: Sequence[Path], judge: Callable[[Path], Analysis], report: Callable[[str], None]
+    files: Iterable[Path], judge: Callable[[Path], Analysis], report: Callable[[str], None]
 ) -> Iterable[Analysis]:
     """Yield what was found in each file; report those that cannot be read, and go on.
 

@@ -1,8 +1,8 @@
 """Models on disk: one folder each, read and written with every byte checked.
 
-``models/<name>/`` holds ``model.tflite``, ``preprocess.npz`` (selector, scaler, and the filterbanks that the
-features were computed with) and ``card.json`` (everything else, and the SHA-256 of the other two). There is no
-pickle anywhere.
+``models/<name>/`` holds ``model.tflite``, ``preprocess.npz`` (selector, scaler, and the filterbanks that
+the features were computed with) and ``card.json`` (everything else, and the SHA-256 of the other two).
+There is no pickle anywhere.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _pack_preprocessing(preprocessing: Preprocessing, spec: FeatureSpec) -> bytes:
-    arrays = {
+    arrays: dict[str, npt.NDArray[Any]] = {
         "selected": preprocessing.selected.astype(np.int64),
         "mean": preprocessing.mean.astype(np.float32),
         "scale": preprocessing.scale.astype(np.float32),
@@ -292,7 +292,7 @@ def _pack_preprocessing(preprocessing: Preprocessing, spec: FeatureSpec) -> byte
     with zipfile.ZipFile(packed, "w") as archive:
         for name, array in arrays.items():
             member = io.BytesIO()
-            np.lib.format.write_array(member, array, allow_pickle=False)
+            np.save(member, array, allow_pickle=False)
             entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
             archive.writestr(entry, member.getvalue(), zipfile.ZIP_DEFLATED)
     return packed.getvalue()
@@ -340,10 +340,14 @@ def _check_filterbanks(path: Path, arrays: Mapping[str, npt.NDArray[Any]], spec:
     """Refuse a model whose filters this program would make otherwise: its features would be other ones."""
     for name, ours in _filterbanks(spec).items():
         theirs = arrays.get(name)
-        if theirs is None or theirs.shape != ours.shape or not np.allclose(theirs, ours, rtol=1e-4, atol=1e-7):
+        if (
+            theirs is None
+            or theirs.shape != ours.shape
+            or not np.allclose(theirs, ours, rtol=1e-4, atol=1e-7)
+        ):
             found = "nothing" if theirs is None else f"other values, of shape {theirs.shape}"
             raise ArtifactError(
-                f"{path}: the filterbank {name} is {found}; wanted those of this program, of shape {ours.shape}: "
+                f"{path}: the filterbank {name} is {found}; wanted this program's, of shape {ours.shape}: "
                 "the model was made for other features, train it again"
             )
 

@@ -136,7 +136,8 @@ def _runtime() -> Any:  # noqa: ANN401 - neither runtime carries types
         except ModuleNotFoundError:
             continue
     raise ClassifierError(
-        "no TFLite runtime is installed; wanted tflite-runtime or ai-edge-litert: install tonewatch again with pip"
+        "no TFLite runtime is installed; wanted tflite-runtime or ai-edge-litert: "
+        "install tonewatch again with pip"
     )
 
 

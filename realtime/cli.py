@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-# Everything heavier is imported by the command that needs it, so that help, and an early interrupt, are quick.
+# Everything heavier is imported by the command that needs it: help, and an early interrupt, are quick.
 from realtime.errors import DeviceError, NoPortAudioError, SettingsError, TonewatchError
 
 if TYPE_CHECKING:
@@ -108,8 +108,12 @@ def _add_listen(commands: Any) -> None:  # noqa: ANN401 - argparse's type for it
         description="Recognise emotions live: from the microphone, from a file, or from standard input.",
     )
     where = listen.add_argument_group("where to listen")
-    where.add_argument("--device", type=_device, metavar="N|NAME", help="microphone, by index or part of its name")
-    where.add_argument("--input", metavar="FILE|-", help="an audio file, or - for raw samples on standard input")
+    where.add_argument(
+        "--device", type=_device, metavar="N|NAME", help="microphone, by index or part of its name"
+    )
+    where.add_argument(
+        "--input", metavar="FILE|-", help="an audio file, or - for raw samples on standard input"
+    )
     where.add_argument("--demo", action="store_true", default=None, help="the bundled demo audio")
     where.add_argument(
         "--or-demo", action="store_true", default=None, help="the demo audio where there is no microphone"
@@ -122,10 +126,18 @@ def _add_listen(commands: Any) -> None:  # noqa: ANN401 - argparse's type for it
     _add_judging(listen)
     out = listen.add_argument_group("where events go")
     shown = out.add_mutually_exclusive_group()
-    shown.add_argument("--json", dest="output", action="store_const", const="json", help="one message per line")
-    shown.add_argument("--lines", dest="output", action="store_const", const="lines", help="one line per prediction")
-    shown.add_argument("--quiet", dest="output", action="store_const", const="none", help="nothing on the screen")
-    out.add_argument("--log", action="append", metavar="FILE", help="append to a .jsonl or .csv file; repeatable")
+    shown.add_argument(
+        "--json", dest="output", action="store_const", const="json", help="one message per line"
+    )
+    shown.add_argument(
+        "--lines", dest="output", action="store_const", const="lines", help="one line per prediction"
+    )
+    shown.add_argument(
+        "--quiet", dest="output", action="store_const", const="none", help="nothing on the screen"
+    )
+    out.add_argument(
+        "--log", action="append", metavar="FILE", help="append to a .jsonl or .csv file; repeatable"
+    )
     out.add_argument(
         "--serve",
         nargs="?",
@@ -224,18 +236,21 @@ def _report(text: str) -> None:
 
 
 def _enter_source(settings: Settings, sample_rate: int, stack: ExitStack) -> AnySource:
-    """Return the source, opened; the demo where there is no microphone and that was asked for, or is agreed to."""
+    """Return the source, opened: the demo where there is no microphone, if that is asked for or agreed to."""
     import msgspec  # noqa: PLC0415
 
     from realtime import live  # noqa: PLC0415
 
     try:
-        return stack.enter_context(live.source_of(settings, sample_rate))
+        source = live.source_of(settings, sample_rate)
+        stack.enter_context(source)
     except (NoPortAudioError, DeviceError) as error:
         if settings.device is not None or not (settings.or_demo or _agrees_to_demo(error)):
             raise
         _say(f"tonewatch: {error}\ntonewatch: plays the bundled demo audio instead of a microphone")
-    return stack.enter_context(live.source_of(msgspec.structs.replace(settings, demo=True), sample_rate))
+        source = live.source_of(msgspec.structs.replace(settings, demo=True), sample_rate)
+        stack.enter_context(source)
+    return source
 
 
 def _agrees_to_demo(error: TonewatchError) -> bool:

@@ -51,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     channels: int = 1
     """Number of channels of standard input."""
     output: Output = "auto"
-    """What standard output shows: a panel on a terminal and lines elsewhere (`auto`), or one of the others."""
+    """What standard output shows: a panel on a terminal and lines elsewhere (`auto`), or just one."""
     log: tuple[str, ...] = ()
     """Files to append events to, `.jsonl` or `.csv`."""
     serve: str | None = None

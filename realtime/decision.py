@@ -33,9 +33,7 @@ class Smoother:
 
     def __init__(self, smoothing: Smoothing, n_labels: int) -> None:
         if smoothing.method not in {"exponential", "majority", "none"}:
-            raise SettingsError(
-                f"smoothing is {smoothing.method!r}; wanted exponential, majority or none"
-            )
+            raise SettingsError(f"smoothing is {smoothing.method!r}; wanted exponential, majority or none")
         if not 0 < smoothing.alpha <= 1:
             raise SettingsError(f"smoothing: alpha is {smoothing.alpha}; wanted a number above 0 up to 1")
         if smoothing.n < 1:

@@ -75,9 +75,7 @@ def listen(
     judge = classifier.load(model)
     rate = judge.spec.sample_rate
     source: AnySource = (
-        MicrophoneSource(rate, device=device)
-        if path is None
-        else FileSource(Path(path), rate, fast=fast)
+        MicrophoneSource(rate, device=device) if path is None else FileSource(Path(path), rate, fast=fast)
     )
     with source:
         recognizer = Recognizer(

@@ -299,7 +299,8 @@ def _whole_frames(hop_s: float, spec: FeatureSpec) -> int:
     if n_frames < 1 or abs(n_frames * frame_s - hop_s) > 1e-6:  # noqa: PLR2004 - rounding of decimals
         near = max(1, n_frames) * frame_s
         raise SettingsError(
-            f"hop is {hop_s} s; wanted a multiple of the model's frame step, {frame_s:g} s, such as {near:g} s"
+            f"hop is {hop_s} s; wanted a multiple of the model's frame step, {frame_s:g} s, "
+            f"such as {near:g} s"
         )
     return n_frames * spec.frame_hop
 

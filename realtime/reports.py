@@ -25,7 +25,9 @@ Format = Literal["table", "json", "csv", "audacity"]
 
 def as_json(analyses: Sequence[Analysis], *, whole: bool) -> str:
     """Return a JSON list of recordings; their timelines are the wire's messages."""
-    return msgspec.json.format(msgspec.json.encode([_plain(a, whole=whole) for a in analyses]), indent=1).decode()
+    return msgspec.json.format(
+        msgspec.json.encode([_plain(a, whole=whole) for a in analyses]), indent=1
+    ).decode()
 
 
 def as_csv(analyses: Sequence[Analysis], *, whole: bool) -> str:
@@ -38,7 +40,9 @@ def as_csv(analyses: Sequence[Analysis], *, whole: bool) -> str:
         truth = a.truth or ""
         if whole:
             values = [f"{p:.4f}" for p in a.probabilities.tolist()]
-            writer.writerow([a.path, truth, 0, f"{a.duration_s:.3f}", a.label, f"{a.probability:.4f}", *values])
+            writer.writerow(
+                [a.path, truth, 0, f"{a.duration_s:.3f}", a.label, f"{a.probability:.4f}", *values]
+            )
             continue
         for p in a.predictions:
             values = [f"{value:.4f}" for value in p.smoothed]
@@ -80,7 +84,9 @@ def print_table(console: Console, analyses: Sequence[Analysis], *, whole: bool) 
         console.print(table)
         return
     for a in analyses:
-        table = Table("from", "to", "answer", "probability", "level", title=Text(str(a.path)), title_justify="left")
+        table = Table(
+            "from", "to", "answer", "probability", "level", title=Text(str(a.path)), title_justify="left"
+        )
         for event in a.events:
             if isinstance(event, Prediction):
                 stream = event.stream
@@ -167,13 +173,18 @@ def print_card(console: Console, card: Card) -> None:
     console.print(f"[bold]{card.name}[/]: {card.description}")
     console.print(f"classes: {', '.join(card.labels)}")
     console.print(f"features: {card.n_selected} of {card.n_features}; weights: {card.quantisation}")
-    console.print(f"trained on: {', '.join(card.training.corpora)}; made by: {card.training.command}", markup=False)
+    console.print(
+        f"trained on: {', '.join(card.training.corpora)}; made by: {card.training.command}", markup=False
+    )
     console.print(f"licence: {card.training.licence}", markup=False)
     if card.scores_note:
         console.print(card.scores_note, markup=False)
     table = Table("protocol", "unit", "part", "n", "accuracy", "UAR", "macro F1", "ECE")
     for protocol, unit, part, scores in _walk(card):
-        figures = (_percent(scores.accuracy), *(f"{v:.3f}" for v in (scores.uar, scores.macro_f1, scores.ece)))
+        figures = (
+            _percent(scores.accuracy),
+            *(f"{v:.3f}" for v in (scores.uar, scores.macro_f1, scores.ece)),
+        )
         table.add_row(protocol, unit, part, str(scores.n), *figures)
     console.print(table)
     for protocol, unit, part, scores in _walk(card):

@@ -142,7 +142,10 @@ def server() -> Iterator[EventServer]:
 def test_examples_run(number: int, tmp_path: Path, server: EventServer) -> None:
     code = blocks("python")[number].replace("ws://127.0.0.1:8765/events", server.url)
     # The subscriber's example goes on for ever: three messages are enough.
-    code = code.replace("        print(message)\n", "        print(message, flush=True)\n        n += 1\n        if n == 3: return\n")
+    code = code.replace(
+        "        print(message)\n",
+        "        print(message, flush=True)\n        n += 1\n        if n == 3: return\n",
+    )
     code = code.replace("async def main() -> None:\n", "async def main() -> None:\n    n = 0\n")
     shutil.copy(DEMO, tmp_path / "talk.wav")
     done = subprocess.run(
@@ -162,7 +165,9 @@ def write() -> None:
     """Write the generated tables into the README."""
     shown = text()
     for name, make in GENERATED.items():
-        shown = section(name).sub(lambda match, made=make(): f"{match[1]}{made.strip()}\n{match[3]}", shown)
+        match = section(name).search(shown)
+        assert match is not None
+        shown = f"{shown[: match.start(2)]}{make().strip()}\n{shown[match.end(2) :]}"
     README.write_text(shown, encoding="utf-8")
 
 

@@ -1,5 +1,6 @@
 """Streaming audio features: one path for training, files and live audio."""
 
+from realtime.features.extractor import FrameExtractor
 from realtime.features.families import (
     FAMILIES,
     Bandwidth,
@@ -18,7 +19,6 @@ from realtime.features.families import (
     Tonnetz,
     ZeroCrossingRate,
 )
-from realtime.features.extractor import FrameExtractor
 from realtime.features.spec import FeatureSpec
 from realtime.features.windows import FeatureWindow, WindowExtractor
 

@@ -136,7 +136,7 @@ class Block:
 
 
 def _decibels(power: Array, floor: float) -> Array:
-    return 10 * np.log10(np.maximum(power, floor))
+    return np.asarray(10 * np.log10(np.maximum(power, floor)))
 
 
 def _nonzero(divisor: Array) -> Array:
@@ -240,7 +240,7 @@ def _bandwidth(_family: Bandwidth, banks: Banks) -> Compute:
 
     def compute(block: Block) -> Array:
         spread = (frequencies - block.centroid) ** 2
-        return np.sqrt(np.sum(block.share * spread, axis=1, keepdims=True))
+        return np.asarray(np.sqrt(np.sum(block.share * spread, axis=1, keepdims=True)))
 
     return compute
 
@@ -251,7 +251,7 @@ def _rolloff(family: Rolloff, banks: Banks) -> Compute:
     def compute(block: Block) -> Array:
         total = np.cumsum(block.magnitude, axis=1)
         reached = total >= family.share * total[:, -1:]
-        return frequencies[reached.argmax(axis=1)][:, np.newaxis]
+        return np.asarray(frequencies[reached.argmax(axis=1)][:, np.newaxis])
 
     return compute
 
@@ -292,7 +292,7 @@ def _zero_crossing_rate(_family: ZeroCrossingRate, banks: Banks) -> Compute:
     def compute(block: Block) -> Array:
         negative = block.frames < -_QUIET
         crossings = np.count_nonzero(negative[:, 1:] != negative[:, :-1], axis=1)
-        return (crossings / length)[:, np.newaxis]
+        return np.asarray((crossings / length)[:, np.newaxis])
 
     return compute
 

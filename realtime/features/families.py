@@ -76,6 +76,7 @@ class _Counted(Family):
 
     @property
     def n_columns(self) -> int:
+        """Number of values per frame."""
         return self.n
 
 
@@ -127,6 +128,7 @@ class Delta(_Counted):
 
     @property
     def key(self) -> str:
+        """Name of the family within its specification: that of its base, with what it derives."""
         return f"{self.of}_delta" if self.order == 1 else f"{self.of}_delta2"
 
     @property
@@ -162,6 +164,7 @@ class Contrast(Family):
 
     @property
     def n_columns(self) -> int:
+        """Number of values per frame."""
         return self.n_bands + 1
 
 
@@ -173,6 +176,7 @@ class Tonnetz(Family):
 
     @property
     def n_columns(self) -> int:
+        """Number of values per frame."""
         return 6
 
 
@@ -254,9 +258,11 @@ class Pitch(Family):
 
     @property
     def n_columns(self) -> int:
+        """Number of values per frame."""
         return 2
 
     def column_names(self) -> tuple[str, ...]:
+        """Return the names of the two values."""
         return ("pitch_f0", "pitch_voicing")
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
+_LOG_FROM_HZ, _LOG_FROM_MEL = 1000.0, 15.0
+"""Where Slaney's scale turns from linear to logarithmic."""
+
 _COSINE_TERMS: dict[str, tuple[float, ...]] = {
     "hann": (0.5, 0.5),
     "hamming": (0.54, 0.46),
@@ -27,7 +30,7 @@ def window(name: WindowName, length: int) -> Array:
     """Return the periodic window `name` [shape=(length,)], as spectra need it."""
     phase = 2 * np.pi * np.arange(length) / length
     terms = _COSINE_TERMS[name]
-    return np.sum([(-1) ** k * a * np.cos(k * phase) for k, a in enumerate(terms)], axis=0)
+    return np.asarray(sum((-1) ** k * a * np.cos(k * phase) for k, a in enumerate(terms)))
 
 
 def bin_frequencies(sample_rate: int, n_fft: int) -> Array:
@@ -44,13 +47,13 @@ def hz_to_mel(hz: npt.ArrayLike) -> Array:
     """
     hz = np.asarray(hz, dtype=np.float64)
     with np.errstate(divide="ignore"):
-        return np.where(hz < 1000.0, hz * 3 / 200, 15 + 27 * np.log(hz / 1000.0) / np.log(6.4))
+        return np.where(hz < _LOG_FROM_HZ, hz * 3 / 200, 15 + 27 * np.log(hz / 1000.0) / np.log(6.4))
 
 
 def mel_to_hz(mel: npt.ArrayLike) -> Array:
     """Convert mels on Slaney's scale to Hz."""
     mel = np.asarray(mel, dtype=np.float64)
-    return np.where(mel < 15.0, mel * 200 / 3, 1000.0 * np.exp((mel - 15) * np.log(6.4) / 27))
+    return np.where(mel < _LOG_FROM_MEL, mel * 200 / 3, 1000.0 * np.exp((mel - 15) * np.log(6.4) / 27))
 
 
 def mel_bank(sample_rate: int, n_fft: int, n_mels: int, fmin: float = 0.0, fmax: float = 0.0) -> Array:
@@ -148,7 +151,7 @@ def tonnetz_matrix(n_chroma: int) -> Array:
     scale = np.array([7 / 6, 7 / 6, 3 / 2, 3 / 2, 2 / 3, 2 / 3])
     angle = np.multiply.outer(scale, np.linspace(0, 12, n_chroma, endpoint=False))
     angle[::2] -= 0.5
-    return np.array([1, 1, 1, 1, 0.5, 0.5])[:, np.newaxis] * np.cos(np.pi * angle)
+    return np.asarray(np.array([1, 1, 1, 1, 0.5, 0.5])[:, np.newaxis] * np.cos(np.pi * angle))
 
 
 def delta_weights(width: int, order: int) -> Array:

@@ -63,6 +63,8 @@ class Yin:
         spectrum = np.fft.rfft(frames, self._n_fft, axis=1)
         correlation = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, self._n_fft, axis=1)[:, :lags]
         energy = np.cumsum(frames[:, : lags - 1] ** 2, axis=1)
+        # librosa leaves the first sample's energy out at lag 1, and it is what the values are held against.
+        energy[:, 0] = 0
         difference = 2 * (correlation[:, :1] - correlation[:, 1:]) - energy
         mean = np.cumsum(difference, axis=1) / np.arange(1, lags)
         chosen = slice(self._shortest - 1, self._longest)

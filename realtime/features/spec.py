@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from realtime.errors import FeatureError
 from realtime.features.families import FAMILIES, AnyFamily, Contrast, Delta, Mel, Mfcc, Pitch
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WindowName = Literal["hann", "hamming", "blackman", "rectangular"]
+OutputName = Literal["pooled", "frames"]
+_T = TypeVar("_T")
 _BY_KIND = {family.kind: family for family in FAMILIES}
 
 
@@ -58,11 +60,25 @@ class FeatureSpec:
     pre_emphasis: float = 0.0
     power_floor: float = 1e-10
     families: tuple[AnyFamily, ...] = ()
-    output: Literal["pooled", "frames"] = "pooled"
+    output: OutputName = "pooled"
     voiced_above: float = 0.6
     speech_above_dbfs: float = -50.0
 
     def __post_init__(self) -> None:
+        self._check_numbers()
+        for name, kinds in (("window", WindowName), ("output", OutputName)):
+            if getattr(self, name) not in get_args(kinds):
+                wanted = ", ".join(get_args(kinds))
+                raise FeatureError(f"{name} is {getattr(self, name)!r}; wanted one of {wanted}")
+        self._check_families()
+        if self.output == "pooled" and self.n_values == 0:
+            raise FeatureError(
+                "no family has statistics in its pool; wanted at least one, or output 'frames'"
+            )
+        if self.output == "frames" and any(family.pool for family in self.families):
+            raise FeatureError("output is 'frames', but some families have a pool; wanted none")
+
+    def _check_numbers(self) -> None:
         for name in ("sample_rate", "frame_length", "frame_hop"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -78,15 +94,10 @@ class FeatureSpec:
                 f"frame_hop is {self.frame_hop} samples; wanted at most frame_length, {self.frame_length}, "
                 "so that no sample falls between frames"
             )
-        for name, kinds in (("window", WindowName), ("output", Literal["pooled", "frames"])):
-            if getattr(self, name) not in get_args(kinds):
-                wanted = ", ".join(get_args(kinds))
-                raise FeatureError(f"{name} is {getattr(self, name)!r}; wanted one of {wanted}")
         if not 0 <= self.pre_emphasis < 1:
             raise FeatureError(f"pre_emphasis is {self.pre_emphasis}; wanted 0 up to, but not, 1")
         if not self.power_floor > 0:
             raise FeatureError(f"power_floor is {self.power_floor}; wanted a number above 0")
-        self._check_families()
 
     def _check_families(self) -> None:
         keys = [family.key for family in self.families]
@@ -96,23 +107,21 @@ class FeatureSpec:
             if keys.count(key) > 1:
                 raise FeatureError(f"the family {key} stands twice; wanted each once")
         for i, family in enumerate(self.families):
-            if isinstance(family, Delta):
-                if family.of not in keys[:i]:
-                    raise FeatureError(
-                        f"{family.key} derives from {family.of!r}; wanted a family before it: {keys[:i]}"
-                    )
-                base = self.families[keys.index(family.of)]
-                if isinstance(base, Delta):
-                    raise FeatureError(f"{family.key} derives from a delta; use order 2 instead")
-                if base.n_columns != family.n:
-                    raise FeatureError(
-                        f"{family.key}: n is {family.n}; wanted the {base.n_columns} of {family.of}"
-                    )
             self._check_frequencies(family)
-        if self.output == "pooled" and self.n_values == 0:
-            raise FeatureError("no family has statistics in its pool; wanted at least one, or output 'frames'")
-        if self.output == "frames" and any(family.pool for family in self.families):
-            raise FeatureError("output is 'frames', but some families have a pool; wanted none")
+            if isinstance(family, Delta):
+                self._check_delta(family, self.families[:i])
+
+    def _check_delta(self, family: Delta, before: tuple[AnyFamily, ...]) -> None:
+        bases = {base.key: base for base in before}
+        base = bases.get(family.of)
+        if base is None:
+            raise FeatureError(
+                f"{family.key} derives from {family.of!r}; wanted a family before it: {list(bases)}"
+            )
+        if isinstance(base, Delta):
+            raise FeatureError(f"{family.key} derives from a delta; wanted order 2 instead")
+        if base.n_columns != family.n:
+            raise FeatureError(f"{family.key}: n is {family.n}; wanted the {base.n_columns} of {family.of}")
 
     def _check_frequencies(self, family: AnyFamily) -> None:
         nyquist = self.sample_rate / 2
@@ -120,7 +129,8 @@ class FeatureSpec:
             fmax = family.fmax or nyquist
             if not 0 <= family.fmin < fmax <= nyquist:
                 raise FeatureError(
-                    f"{family.key}: bands from {family.fmin} to {fmax} Hz; wanted them within 0 to {nyquist} Hz"
+                    f"{family.key}: bands from {family.fmin} to {fmax} Hz; "
+                    f"wanted them within 0 to {nyquist} Hz"
                 )
         if isinstance(family, Pitch) and self.sample_rate / family.fmin >= self.frame_length / 2:
             needed = math.ceil(2 * self.sample_rate / family.fmin) + 1
@@ -227,7 +237,7 @@ def _family(plain: object) -> AnyFamily:
     return _build(family, values)
 
 
-def _build(cls: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a dataclass and its instance
+def _build(cls: type[_T], values: Mapping[str, Any]) -> _T:
     try:
         return cls(**values)
     except TypeError as error:

@@ -178,4 +178,3 @@ class WindowExtractor:
         self._n_skip = max(0, self._hop_frames - n_held)
         self._first_row += self._hop_frames - self._n_skip
         return FeatureWindow(start, start + self.window, features, rms.copy(), harmonicity.copy())
-

@@ -1,8 +1,8 @@
 """What live recognition costs, next to the usual script, in one run: time per prediction, memory, start-up.
 
-``python tests/benchmarks/live.py [--model NAME] [--repeats N]`` prints the median time of one `push` of a hop,
-with its parts; the time of the same window by librosa and Keras, where these are installed; and the ratio. The
-machines that this runs on are shared and noisy: quote the ratios.
+``python tests/benchmarks/live.py [--model NAME] [--repeats N]`` prints the median time of one `push` of a
+hop, with its parts; the time of the same window by librosa and Keras, where these are installed; and the
+ratio. The machines that this runs on are shared and noisy: quote the ratios.
 """
 
 from __future__ import annotations
@@ -117,7 +117,9 @@ def import_s() -> float:
     times = []
     for _ in range(5):
         code = "import time; t = time.perf_counter(); import realtime; print(time.perf_counter() - t)"
-        times.append(float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout))
+        times.append(
+            float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+        )
     return statistics.median(times)
 
 
@@ -126,8 +128,8 @@ def listen_mib(model: str) -> float:
     # The largest of all children so far counts: so in a process of its own.
     code = (
         "import resource, subprocess, sys; "
-        f"subprocess.run([sys.executable, '-m', 'realtime.cli', 'listen', '--demo', '--fast', '--model', {model!r}],"
-        " stdout=subprocess.DEVNULL, check=True); "
+        "subprocess.run([sys.executable, '-m', 'realtime.cli', 'listen', '--demo', '--fast', "
+        f"'--model', {model!r}], stdout=subprocess.DEVNULL, check=True); "
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

@@ -64,9 +64,7 @@ def test_what_is_written_comes_back(model: Path, tmp_path: Path) -> None:
     assert second.spec == first.spec
     assert second.model == first.model
     for name in ("selected", "mean", "scale"):
-        np.testing.assert_array_equal(
-            getattr(second.preprocessing, name), getattr(first.preprocessing, name)
-        )
+        np.testing.assert_array_equal(getattr(second.preprocessing, name), getattr(first.preprocessing, name))
     names = {path.name for path in again.iterdir()}
     assert names == {artifact.MODEL_FILE, artifact.PREPROCESS_FILE, artifact.CARD_FILE}
     # The same model makes the same bytes, whenever it is written.
@@ -135,7 +133,9 @@ def test_files_of_two_models(model: Path) -> None:
         (lambda c: c.update(sha256={}), "wants none"),
     ],
 )
-def test_a_card_that_contradicts_itself(model: Path, change: Callable[[dict[str, Any]], object], wanted: str) -> None:
+def test_a_card_that_contradicts_itself(
+    model: Path, change: Callable[[dict[str, Any]], object], wanted: str
+) -> None:
     rewrite(model, change)
     assert wanted in refusal(model)
 
@@ -189,7 +189,7 @@ def test_models_are_found_by_name_and_by_path(
     assert artifact.find(model) == model
     with pytest.raises(UnknownModelError, match=r"no model 'mdel'; there are: model\. Give"):
         artifact.find("mdel")
-    with pytest.raises(UnknownModelError, match="no model '../model'"):
+    with pytest.raises(UnknownModelError, match=r"no model '\.\./model'"):
         artifact.find("../model")
 
 

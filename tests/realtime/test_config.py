@@ -87,7 +87,9 @@ def test_smoothing_in_words(text: str, smoothing: Smoothing) -> None:
     assert config.parse_smoothing(text) == smoothing
 
 
-@pytest.mark.parametrize("text", ["", "none:1", "exponential:0", "exponential:x", "majority:0", "majority:1.5"])
+@pytest.mark.parametrize(
+    "text", ["", "none:1", "exponential:0", "exponential:x", "majority:0", "majority:1.5"]
+)
 def test_bad_smoothing_in_words(text: str) -> None:
     with pytest.raises(SettingsError, match="smoothing is"):
         config.parse_smoothing(text)

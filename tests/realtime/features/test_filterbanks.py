@@ -28,9 +28,7 @@ def test_mel_filters(rate: int, n_fft: int, n_mels: int, fmin: float, fmax: floa
 @pytest.mark.parametrize("n_chroma", [12, 24, 36])
 def test_chroma_filters(n_chroma: int) -> None:
     theirs = librosa.filters.chroma(sr=16_000, n_fft=1024, n_chroma=n_chroma, dtype=np.float64)
-    np.testing.assert_allclose(
-        filterbanks.chroma_bank(16_000, 1024, n_chroma), theirs, rtol=1e-9, atol=1e-15
-    )
+    np.testing.assert_allclose(filterbanks.chroma_bank(16_000, 1024, n_chroma), theirs, rtol=1e-9, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", ["hann", "hamming", "blackman"])

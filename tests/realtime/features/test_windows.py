@@ -114,9 +114,7 @@ def test_hops_agree_on_the_windows_they_share() -> None:
     by_start = {window.start: window for window in fine}
     for window in coarse:
         # Blocks of another size have other last bits.
-        np.testing.assert_allclose(
-            window.features, by_start[window.start].features, rtol=1e-4, atol=1e-4
-        )
+        np.testing.assert_allclose(window.features, by_start[window.start].features, rtol=1e-4, atol=1e-4)
 
 
 def test_reset_forgets_and_its_absence_shows() -> None:
@@ -165,10 +163,15 @@ def test_frames_output_is_the_matrix() -> None:
     assert windows[0].features.shape == (extractor.n_frames, 52) == (spec.n_frames(48_000), len(spec.names()))
     assert windows[0].features.dtype == np.float32
     rows = FrameExtractor(spec, block=20, first_block=18).push(np.tile(SAMPLES, 4))
-    np.testing.assert_array_equal(windows[1].features, rows[20 : 20 + extractor.n_frames, :52].astype(np.float32))
+    np.testing.assert_array_equal(
+        windows[1].features, rows[20 : 20 + extractor.n_frames, :52].astype(np.float32)
+    )
 
 
-@pytest.mark.parametrize(("window", "hop", "wanted"), [(8001, 2000, "window"), (8000, 150, "hop"), (8000, 0, "hop"), (400, 200, "at least")])
+@pytest.mark.parametrize(
+    ("window", "hop", "wanted"),
+    [(8001, 2000, "window"), (8000, 150, "hop"), (8000, 0, "hop"), (400, 200, "at least")],
+)
 def test_windows_that_are_no_whole_number_of_frames_are_refused(window: int, hop: int, wanted: str) -> None:
     with pytest.raises(FeatureError, match=wanted):
         WindowExtractor(EVERY_KIND_OF_STATE, window=window, hop=hop)
