@@ -132,7 +132,7 @@ class PanelConsole:
         from rich.console import Console  # noqa: PLC0415 - rich is slow to import, and only needed here
         from rich.live import Live  # noqa: PLC0415
 
-        from realtime.sinks.panel import Panel, View  # noqa: PLC0415
+        from realtime.sinks.panel import Panel, View, summary  # noqa: PLC0415
 
         self._console = Console() if console is None else console
         if not self._console.is_terminal or self._console.is_dumb_terminal:
@@ -144,6 +144,7 @@ class PanelConsole:
         self._started_s = self._heard_s = clock()
         self._view: View = View()
         self._panel = Panel
+        self._summary = summary
         self._live = Live(
             console=self._console,
             get_renderable=self._render,
@@ -161,10 +162,10 @@ class PanelConsole:
             self._live.start()
 
     def close(self) -> None:
-        """Give the terminal back, with the last picture left on it; may be called twice."""
+        """Give the terminal back, and leave a line on it that sums up; may be called twice."""
         if self._live.is_started:
             self._live.stop()
-            self._console.print(self._render())
+            self._console.print(self._summary(self._view))
 
     def _render(self) -> Panel:
         now_s = self._clock()

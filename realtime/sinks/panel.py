@@ -58,6 +58,8 @@ class View:
         The newest level, in dB relative to full scale.
     n_dropped
         Samples lost since the stream began.
+    counts
+        Number of predictions of each label since then.
     """
 
     stream: Stream | None = None
@@ -66,6 +68,7 @@ class View:
     prediction: Prediction | None = None
     level_dbfs: float | None = None
     n_dropped: int = 0
+    counts: tuple[tuple[str, int], ...] = ()
 
     def after(self, event: Event) -> View:
         """Return what is known after `event`."""
@@ -74,7 +77,11 @@ class View:
             return view
         view = replace(view, n_dropped=view.n_dropped + event.dropped)
         if isinstance(event, Prediction):
-            return replace(view, prediction=event, level_dbfs=event.level_dbfs)
+            counts = dict(view.counts)
+            counts[event.label] = counts.get(event.label, 0) + 1
+            return replace(
+                view, prediction=event, level_dbfs=event.level_dbfs, counts=tuple(counts.items())
+            )
         return replace(
             view,
             state=event.state,
@@ -83,6 +90,21 @@ class View:
             prediction=view.prediction if event.state in PREDICTING else None,
             level_dbfs=event.level_dbfs,
         )
+
+
+def summary(view: View) -> Text:
+    """Return what there is to say when a stream is over: how often each label was predicted, and losses."""
+    if view.stream is None:
+        return Text("nothing was heard", style="dim")
+    n_predictions = sum(n for _, n in view.counts)
+    text = Text(f"{view.stream.name}: {n_predictions} predictions by {view.stream.model}")
+    most_first = sorted(view.counts, key=lambda counted: -counted[1])
+    for i, (label, n) in enumerate(most_first):
+        text.append(", " if i else ": ")
+        text.append(f"{label} {n / n_predictions:.0%}", style=look_of(label).colour)
+    if view.n_dropped:
+        text.append(f"; {view.stream.seconds(view.n_dropped):.2f} s of audio lost", style="bold")
+    return text
 
 
 class Panel:

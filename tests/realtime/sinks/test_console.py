@@ -114,6 +114,9 @@ def test_panel_draws_and_gives_the_terminal_back(monkeypatch: pytest.MonkeyPatch
     assert "A N G R Y" in text
     assert text.count("\x1b[?1049h") == text.count("\x1b[?1049l") == 1
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    # What is left behind on the terminal sums up, once.
+    assert text.count("1 predictions by") == 1
+    assert text.index("1 predictions by") > text.index("\x1b[?1049l")
     for thread in set(threading.enumerate()) - threads_before:
         thread.join(5.0)
         assert not thread.is_alive()
