@@ -1,8 +1,8 @@
 """Makes the small models that the tests of the classifier load, which must do without TensorFlow.
 
-``python tests/training/make_test_models.py`` writes ``tests/realtime/models/tiny-*``: one per way of storing
-weights, and one that sees frames. Each folder also holds ``expected.npz``, features with the probabilities that
-Keras gives for them. The networks are trained for nothing: their answers mean nothing.
+``python tests/training/make_test_models.py`` writes ``tests/realtime/models/tiny-*``: one per way of
+storing weights, and one that sees frames. Each folder also holds ``expected.npz``, features with the
+probabilities that Keras gives for them. The networks are trained for nothing: their answers mean nothing.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ def make(name: str, spec: FeatureSpec, quantisation: Quantisation) -> None:
         FOLDER / name, card=card, preprocessing=preprocessing, model=convert(model, rows, quantisation)
     )
     np.savez_compressed(
-        FOLDER / name / "expected.npz", features=features[::6], probabilities=model.predict(rows, verbose=0)[::6]
+        FOLDER / name / "expected.npz",
+        features=features[::6],
+        probabilities=model.predict(rows, verbose=0)[::6],
     )
 
 

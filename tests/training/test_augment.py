@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.augment import vary
+from training.recipes import Copies
+
+RATE = 16_000
+
+
+def tone(frequency: float = 200.0) -> np.ndarray:
+    return (0.3 * np.sin(2 * np.pi * frequency * np.arange(RATE) / RATE)).astype(np.float32)
+
+
+def strongest(samples: np.ndarray) -> float:
+    return float(np.abs(np.fft.rfft(samples, 8 * RATE)).argmax() / 8)
+
+
+def test_nothing_to_vary_leaves_the_clip_as_it_is() -> None:
+    copies = Copies(n=1, lead_in_s=0.0)
+    assert np.array_equal(vary(tone(), RATE, copies, np.random.default_rng(0)), tone())
+
+
+def test_silence_is_put_before_and_nowhere_else() -> None:
+    lengths = set()
+    for seed in range(20):
+        varied = vary(tone(), RATE, Copies(n=1, lead_in_s=0.5), np.random.default_rng(seed))
+        n_silent = len(varied) - RATE
+        assert 0 <= n_silent <= 0.5 * RATE
+        assert not varied[:n_silent].any()
+        assert np.array_equal(varied[n_silent:], tone())
+        lengths.add(n_silent)
+    assert len(lengths) > 10
+
+
+def test_the_gain_stays_within_its_bounds() -> None:
+    copies = Copies(n=1, lead_in_s=0.0, gain_db=6.0)
+    gains = [
+        20 * np.log10(np.abs(vary(tone(), RATE, copies, np.random.default_rng(seed))).max() / 0.3)
+        for seed in range(20)
+    ]
+    assert -6.01 <= min(gains) < -2
+    assert 2 < max(gains) <= 6.01
+
+
+def test_louder_than_full_scale_is_clipped() -> None:
+    varied = vary(3.3 * tone(), RATE, Copies(n=1, lead_in_s=0.0, gain_db=6.0), np.random.default_rng(3))
+    assert np.abs(varied).max() <= 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_speed_moves_pitch_and_length_together(seed: int) -> None:
+    varied = vary(tone(), RATE, Copies(n=1, lead_in_s=0.0, speed=0.1), np.random.default_rng(seed))
+    factor = RATE / len(varied)
+    assert 0.9 <= factor <= 1.1
+    assert abs(factor - 1) > 0.001
+    assert strongest(varied) == pytest.approx(200 * factor, abs=0.5)
+
+
+def test_the_same_seed_gives_the_same_copy() -> None:
+    copies = Copies(n=1, lead_in_s=0.5, gain_db=3.0, speed=0.1)
+    first, second = (vary(tone(), RATE, copies, np.random.default_rng(7)) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert first.dtype == np.float32

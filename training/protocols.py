@@ -1,0 +1,201 @@
+"""The ways to score a recipe: which models are trained for it, and what their predictions are worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.errors import CorpusError
+from training import evaluate, splits
+from training.fit import Fitted, predict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from realtime.artifact import Scores
+    from realtime.types import FloatArray
+    from training.corpora import Clip
+    from training.dataset import Windows
+    from training.recipes import Recipe
+    from training.splits import Split
+
+_PARTS = ("all", "speech", "song")
+_PRECISIONS = (0.6, 0.7, 0.8, 0.9)
+_N_PRECISE = 50
+"""Windows that a threshold must leave, at the least: fewer tell no precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One model to train.
+
+    Parameters
+    ----------
+    name
+        Names it on the screen and on disk.
+    protocol
+        What it is for.
+    split
+        Which clips are for what.
+    """
+
+    name: str
+    protocol: Literal["random", "speaker", "shipped"]
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A task that is done.
+
+    Parameters
+    ----------
+    task
+        What was asked for.
+    fitted
+        The model.
+    """
+
+    task: Task
+    fitted: Fitted
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What scoring needs: everything that was trained, and on what.
+
+    Parameters
+    ----------
+    recipe
+        How.
+    clips
+        The recordings.
+    windows
+        Theirs.
+    labels : np.ndarray [shape=(n_clips,), dtype=int64]
+        Class of each clip.
+    trained
+        One model for each task.
+    """
+
+    recipe: Recipe
+    clips: tuple[Clip, ...]
+    windows: Windows
+    labels: npt.NDArray[np.int64]
+    trained: tuple[Trained, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Predictions of voiced windows, each by a model that was not trained on its clip.
+
+    Parameters
+    ----------
+    clips : np.ndarray [shape=(n_clips,), dtype=int64]
+        Every clip that was to be judged, heard or not.
+    clip : np.ndarray [shape=(n,), dtype=int64]
+        The clip of each window.
+    probabilities, smoothed : np.ndarray [shape=(n, n_labels), dtype=float32]
+        Of each window alone, and smoothed over its clip as live.
+    """
+
+    clips: npt.NDArray[np.int64]
+    clip: npt.NDArray[np.int64]
+    probabilities: FloatArray
+    smoothed: FloatArray
+
+
+def plan(clips: Sequence[Clip], folds: Sequence[Sequence[str]]) -> tuple[Task, ...]:
+    """Return the models to train: the random protocol's, one for each fold of speakers, and the shipped one.
+
+    Raises
+    ------
+    CorpusError
+        Where the recordings do not suffice for the splits.
+    """
+    present = splits.present_folds(clips, folds)
+    wanted = 3
+    if len(present) < wanted:
+        raise CorpusError(
+            f"the recordings hold speakers of {len(present)} folds; wanted at least {wanted}: to train, to "
+            "stop by and to test"
+        )
+    inner = splits.shipped_inner(clips, present)
+    return (
+        Task("random", "random", splits.split_randomly(clips)),
+        *(
+            Task(f"speaker-{index + 1}", "speaker", splits.split_by_fold(clips, present, index))
+            for index in range(len(present))
+        ),
+        Task("shipped", "shipped", splits.split_by_speakers(clips, inner=inner)),
+    )
+
+
+def score(study: Study) -> dict[str, dict[str, dict[str, Scores]]]:
+    """Return the scores by protocol, unit and part, as a card holds them, without empty parts."""
+    return {
+        protocol: _score_units(
+            study,
+            _judge(
+                study, [(t.fitted, t.task.split.test) for t in study.trained if t.task.protocol == protocol]
+            ),
+        )
+        for protocol in ("random", "speaker")
+    }
+
+
+def thresholds(study: Study) -> dict[str, float]:
+    """Return, by precision, the smoothed probability from which on so large a share of labels is right.
+
+    Measured on strangers' voices: the inner parts of the speaker protocol, so that its test parts stay
+    unseen. A precision that no threshold reaches is left out.
+    """
+    judged = _judge(
+        study, [(t.fitted, t.task.split.inner) for t in study.trained if t.task.protocol == "speaker"]
+    )
+    right = judged.smoothed.argmax(axis=1) == study.labels[judged.clip]
+    return evaluate.thresholds(judged.smoothed.max(axis=1), right, _PRECISIONS, n_least=_N_PRECISE)
+
+
+def _judge(study: Study, parts: Sequence[tuple[Fitted, npt.NDArray[np.int64]]]) -> _Judged:
+    """Return each model's predictions of its clips, together."""
+    windows = study.windows
+    rows = [windows.rows(clips, copies=False) for _, clips in parts]
+    probabilities = [
+        predict(study.recipe, fitted, windows.features[own])
+        for (fitted, _), own in zip(parts, rows, strict=True)
+    ]
+    joined = np.concatenate(rows)
+    order = np.argsort(joined, kind="stable")
+    joined, ordered = joined[order], np.concatenate(probabilities)[order]
+    clip = windows.clip[joined]
+    return _Judged(
+        clips=np.sort(np.concatenate([clips for _, clips in parts])),
+        clip=clip,
+        probabilities=ordered,
+        smoothed=evaluate.smooth(ordered, clip, joined, study.recipe.smoothing),
+    )
+
+
+def _score_units(study: Study, judged: _Judged) -> dict[str, dict[str, Scores]]:
+    labels, n_labels = study.labels, len(study.recipe.labels)
+    channels = np.asarray([clip.channel for clip in study.clips])
+    heard, of_clip = evaluate.by_clip(judged.probabilities, judged.clip)
+    unheard = np.setdiff1d(judged.clips, heard)
+    by_clip, by_window = {}, {}
+    for part in _PARTS:
+        own = channels == part if part != "all" else np.ones(len(channels), dtype=np.bool_)
+        if not own[judged.clips].any():
+            continue
+        clips, rows = own[heard], own[judged.clip]
+        by_clip[part] = evaluate.score(
+            of_clip[clips], labels[heard[clips]], labels[unheard[own[unheard]]], n_labels
+        )
+        # A window without a voice is no window that a label was asked for: none is unheard.
+        by_window[part] = evaluate.score(
+            judged.smoothed[rows], labels[judged.clip[rows]], labels[:0], n_labels
+        )
+    return {"clips": by_clip, "windows": by_window}

@@ -1,0 +1,126 @@
+"""Which clips train, which decide when to stop, and which test; none does two of these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.errors import CorpusError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from training.corpora import Clip
+
+TEST_SHARE = 0.2
+"""Share of the clips that the random protocol tests on."""
+INNER_SHARE = 0.125
+"""Share of the other clips that decides when its training stops: a tenth of all."""
+RANDOM_SEED = 42
+"""Of the random protocol's split: fixed, so that any seed is tested on the same clips."""
+SHIPPED_INNER = ("ravdess-01", "ravdess-04", "ravdess-19", "ravdess-24")
+"""Speakers whom the shipped model is not trained on: they decide when it stops and how sure it is.
+
+Two men and two women of four different folds, so that they are alike in number and kind to the fold that
+does this in the speaker protocol. All four both speak and sing.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Indices of clips, in order; no index stands in two parts.
+
+    Parameters
+    ----------
+    train : np.ndarray [shape=(n_train,), dtype=int64]
+        What features are selected on, scaled by, and the network is trained on.
+    inner : np.ndarray [shape=(n_inner,), dtype=int64]
+        What early stopping, the learning rate and the temperature look at.
+    test : np.ndarray [shape=(n_test,), dtype=int64]
+        What only scoring sees; may be empty.
+    """
+
+    train: npt.NDArray[np.int64]
+    inner: npt.NDArray[np.int64]
+    test: npt.NDArray[np.int64]
+
+
+def split_randomly(clips: Sequence[Clip]) -> Split:
+    """Split clips at random, each label in proportion.
+
+    Speakers stand in several parts: scores on the test part tell how well voices are judged that the model
+    knows.
+
+    Raises
+    ------
+    CorpusError
+        Where a label has fewer than ten clips.
+    """
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415 - training alone needs it
+
+    labels = np.asarray([clip.label for clip in clips])
+    names, counts = np.unique(labels, return_counts=True)
+    wanted = 10
+    if counts.min() < wanted:
+        raise CorpusError(
+            f"the label {names[counts.argmin()]!r} has {counts.min()} clips; wanted at least {wanted}, so "
+            "that each part of a random split has some"
+        )
+    rest, test = train_test_split(
+        np.arange(len(clips)), test_size=TEST_SHARE, random_state=RANDOM_SEED, stratify=labels
+    )
+    train, inner = train_test_split(
+        rest, test_size=INNER_SHARE, random_state=RANDOM_SEED, stratify=labels[rest]
+    )
+    return Split(np.sort(train), np.sort(inner), np.sort(test))
+
+
+def split_by_fold(clips: Sequence[Clip], folds: Sequence[Sequence[str]], index: int) -> Split:
+    """Split clips by speaker: fold `index` tests, the next is the inner part, the others train.
+
+    Speakers of no fold train.
+
+    Raises
+    ------
+    CorpusError
+        Where a part is left without clips.
+    """
+    test, inner = folds[index], folds[(index + 1) % len(folds)]
+    return split_by_speakers(clips, inner=inner, test=test)
+
+
+def split_by_speakers(clips: Sequence[Clip], *, inner: Collection[str], test: Collection[str] = ()) -> Split:
+    """Split clips by speaker: the named ones to the inner and the test part, the others train.
+
+    Raises
+    ------
+    CorpusError
+        Where a speaker is in both parts, or a part is left without clips.
+    """
+    both = sorted(set(inner) & set(test))
+    if both:
+        raise CorpusError(f"the speakers {both} are in the inner and in the test part; wanted each in one")
+    part = np.asarray([1 if clip.speaker in inner else 2 if clip.speaker in test else 0 for clip in clips])
+    split = Split(*(np.flatnonzero(part == number) for number in range(3)))
+    if not len(split.train) or not len(split.inner) or (test and not len(split.test)):
+        raise CorpusError(
+            f"a split by speaker leaves {len(split.train)} clips to train, {len(split.inner)} to stop by and "
+            f"{len(split.test)} to test; wanted some in each: the corpus needs speakers of three folds"
+        )
+    return split
+
+
+def present_folds(clips: Sequence[Clip], folds: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    """Return the folds without the speakers of whom there is no clip, and without folds left empty."""
+    speakers = {clip.speaker for clip in clips}
+    present = (tuple(speaker for speaker in fold if speaker in speakers) for fold in folds)
+    return tuple(fold for fold in present if fold)
+
+
+def shipped_inner(clips: Sequence[Clip], folds: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return the inner speakers of a model to ship: `SHIPPED_INNER`, or a fold where one is missing."""
+    speakers = {clip.speaker for clip in clips}
+    return SHIPPED_INNER if speakers.issuperset(SHIPPED_INNER) else tuple(present_folds(clips, folds)[-1])
