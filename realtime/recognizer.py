@@ -154,12 +154,12 @@ class Recognizer:
         The last window is filled up with silence, so that every sample is in one. Afterwards only
         `reset` makes sense.
         """
-        end = self._position.index
         events: list[Event] = []
         if self._extractor.n_unseen:
             padding = np.zeros(self._extractor.n_until_due, dtype=np.float32)
+            # No time passes: the stream's end stays where it is.
+            self._position.index -= len(padding)
             events += self._feed(padding, 0.0)
-            self._position.index = end
         return events + self.stop()
 
     def stop(self) -> list[Event]:

@@ -68,7 +68,10 @@ def test_what_is_written_comes_back(model: Path, tmp_path: Path) -> None:
     names = {path.name for path in again.iterdir()}
     assert names == {artifact.MODEL_FILE, artifact.PREPROCESS_FILE, artifact.CARD_FILE}
     # The same model makes the same bytes, whenever it is written.
-    assert (again / artifact.PREPROCESS_FILE).read_bytes() == (model / artifact.PREPROCESS_FILE).read_bytes()
+    third = tmp_path / "third"
+    artifact.write(third, card=first.card, preprocessing=first.preprocessing, model=first.model)
+    for name in names:
+        assert (third / name).read_bytes() == (again / name).read_bytes()
 
 
 def test_preprocessing_selects_and_scales() -> None:

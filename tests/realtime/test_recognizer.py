@@ -250,6 +250,7 @@ def test_finish_pads_the_last_window_and_says_stopped() -> None:
     assert events[-1].state is State.STOPPED
     assert events[-1].since == round(0.7 * RATE)
     assert events[-1].dropped == 0
+    assert all(event.since <= round(0.7 * RATE) for event in events if isinstance(event, Status))
 
 
 def test_stop_counts_what_was_in_no_window() -> None:
