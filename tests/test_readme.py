@@ -69,7 +69,7 @@ def test_generated_tables_are_up_to_date(name: str) -> None:
 
 
 def commands() -> list[list[str]]:
-    lines = [line.split("  #")[0] for block in blocks("sh") for line in block.splitlines()]
+    lines = [line.split(" #")[0] for block in blocks("sh") for line in block.splitlines()]
     pieces = [piece.strip() for line in lines for piece in re.split(r"\||&&", line)]
     return [shlex.split(piece) for piece in pieces if piece]
 
