@@ -179,7 +179,7 @@ def _card(study: Study, corpus: Corpus, name: str, *, seed: int, quantisation: Q
         corpora=[corpus.name],
         licence=corpus.licence,
         seed=seed,
-        n_clips=len(shipped.split.train),
+        n_clips=len(shipped.split.train) + (len(shipped.split.inner) if recipe.fitting.refit else 0),
         n_windows=fitted.n_windows,
         versions=_versions(),
     )
@@ -201,19 +201,27 @@ def _card(study: Study, corpus: Corpus, name: str, *, seed: int, quantisation: Q
         quantisation=quantisation,
         training=training,
         scores=protocols.score(study),
-        scores_note=_note(study.clips, shipped),
+        scores_note=_note(study.clips, shipped, refit=recipe.fitting.refit),
         sha256={},
     )
 
 
-def _note(clips: Sequence[Clip], shipped: Task) -> str:
-    inner = sorted({clips[index].speaker for index in shipped.split.inner})
+def _note(clips: Sequence[Clip], shipped: Task, *, refit: bool) -> str:
+    inner = ", ".join(sorted({clips[index].speaker for index in shipped.split.inner}))
+    if refit:
+        shipped_note = (
+            "The model in this folder was trained on all speakers; how long, and its temperature, were found "
+            f"by training on all but {inner}."
+        )
+    else:
+        shipped_note = (
+            f"The model in this folder was trained on all speakers but {inner}, by whom its training was "
+            "stopped and its temperature set."
+        )
     return (
         "These are the scores of the protocols' own models, trained in the same way without their test "
         "parts. random: a stratified fifth of the clips, whose speakers the model knows. speaker: each fold "
         "of speakers, judged by a model that knows none of them; pooled. clips: the mean probabilities of a "
         "clip's windows. windows: every window, smoothed, as live. Clips in which no voice is heard count as "
-        "wrong. The model in this folder was trained on all speakers but "
-        f"{', '.join(inner)}, by whom its training was stopped and its temperature set. The training "
-        "command measures all of this again."
+        f"wrong. {shipped_note} The training command measures all of this again."
     )

@@ -63,6 +63,8 @@ class Fitted:
         What its logits are divided by.
     n_windows
         Number of windows that it was trained on, each counted once.
+    inner_probabilities : np.ndarray [shape=(n_inner, n_labels), dtype=float32]
+        Tempered, of the inner part's windows, from before it was trained on itself.
     history
         The epochs, of the first training where there were two.
     """
@@ -71,6 +73,7 @@ class Fitted:
     weights: tuple[npt.NDArray[Any], ...]
     temperature: float
     n_windows: int
+    inner_probabilities: FloatArray
     history: tuple[Epoch, ...]
 
 
@@ -108,7 +111,8 @@ def fit(
     rows = windows.rows(split.inner, copies=False)
     inner_input, inner_labels = train.preprocessing(windows.features[rows]), labels[windows.clip[rows]]
     model, history = _train(recipe, train, seed=seed, inner=(inner_input, inner_labels), watch=watch)
-    temperature = fit_temperature(_run(model, inner_input), inner_labels)
+    raw = _run(model, inner_input)
+    temperature = fit_temperature(raw, inner_labels)
     if recipe.fitting.refit:
         best = max(history, key=lambda epoch: epoch.inner_accuracy)
         rates = [epoch.learning_rate for epoch in history[: best.number]]
@@ -116,7 +120,9 @@ def fit(
         train = _prepare(recipe, windows, labels, both, seed=seed)
         model, _ = _train(recipe, train, seed=seed, rates=rates)
     weights = tuple(np.asarray(array) for array in model.get_weights())
-    return Fitted(train.preprocessing, weights, temperature, train.n_windows, history)
+    return Fitted(
+        train.preprocessing, weights, temperature, train.n_windows, temper(raw, temperature), history
+    )
 
 
 def rebuild(recipe: Recipe, fitted: Fitted) -> Any:  # noqa: ANN401 - a Keras model

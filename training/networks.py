@@ -45,12 +45,13 @@ def build(recipe: Recipe, n_inputs: int) -> Any:  # noqa: ANN401 - a Keras model
     inputs = keras.Input((n_inputs,), name="features")
     hidden = inputs
     if recipe.fitting.input_noise:
-        hidden = keras.layers.GaussianNoise(recipe.fitting.input_noise)(hidden)
-    for layer in recipe.layers:
-        hidden = keras.layers.Dense(layer.units, activation="relu")(hidden)
+        hidden = keras.layers.GaussianNoise(recipe.fitting.input_noise, name="noise")(hidden)
+    # Named here: Keras would number them on through the process, and the names are in the exported model.
+    for number, layer in enumerate(recipe.layers, start=1):
+        hidden = keras.layers.Dense(layer.units, activation="relu", name=f"dense_{number}")(hidden)
         if layer.batch_norm:
-            hidden = keras.layers.BatchNormalization()(hidden)
+            hidden = keras.layers.BatchNormalization(name=f"norm_{number}")(hidden)
         if layer.dropout:
-            hidden = keras.layers.Dropout(layer.dropout)(hidden)
+            hidden = keras.layers.Dropout(layer.dropout, name=f"dropout_{number}")(hidden)
     outputs = keras.layers.Dense(len(recipe.labels), activation="softmax", name="probabilities")(hidden)
-    return keras.Model(inputs, outputs)
+    return keras.Model(inputs, outputs, name="network")

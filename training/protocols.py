@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from realtime.errors import CorpusError
 from training import evaluate, splits
-from training.fit import Fitted, predict
+from training.fit import predict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from realtime.types import FloatArray
     from training.corpora import Clip
     from training.dataset import Windows
+    from training.fit import Fitted
     from training.recipes import Recipe
     from training.splits import Split
 
@@ -94,15 +95,12 @@ class _Judged:
 
     Parameters
     ----------
-    clips : np.ndarray [shape=(n_clips,), dtype=int64]
-        Every clip that was to be judged, heard or not.
     clip : np.ndarray [shape=(n,), dtype=int64]
         The clip of each window.
     probabilities, smoothed : np.ndarray [shape=(n, n_labels), dtype=float32]
         Of each window alone, and smoothed over its clip as live.
     """
 
-    clips: npt.NDArray[np.int64]
     clip: npt.NDArray[np.int64]
     probabilities: FloatArray
     smoothed: FloatArray
@@ -139,9 +137,8 @@ def score(study: Study) -> dict[str, dict[str, dict[str, Scores]]]:
     return {
         protocol: _score_units(
             study,
-            _judge(
-                study, [(t.fitted, t.task.split.test) for t in study.trained if t.task.protocol == protocol]
-            ),
+            np.concatenate([t.task.split.test for t in study.trained if t.task.protocol == protocol]),
+            _judge_tests(study, protocol),
         )
         for protocol in ("random", "speaker")
     }
@@ -150,45 +147,51 @@ def score(study: Study) -> dict[str, dict[str, dict[str, Scores]]]:
 def thresholds(study: Study) -> dict[str, float]:
     """Return, by precision, the smoothed probability from which on so large a share of labels is right.
 
-    Measured on strangers' voices: the inner parts of the speaker protocol, so that its test parts stay
-    unseen. A precision that no threshold reaches is left out.
+    Measured on strangers' voices: the inner parts of the speaker protocol, judged before they were trained
+    on, so that its test parts stay unseen. A precision that no threshold reaches is left out.
     """
-    judged = _judge(
-        study, [(t.fitted, t.task.split.inner) for t in study.trained if t.task.protocol == "speaker"]
-    )
+    trained = [t for t in study.trained if t.task.protocol == "speaker"]
+    rows = [study.windows.rows(t.task.split.inner, copies=False) for t in trained]
+    judged = _join(study, rows, [t.fitted.inner_probabilities for t in trained])
     right = judged.smoothed.argmax(axis=1) == study.labels[judged.clip]
     return evaluate.thresholds(judged.smoothed.max(axis=1), right, _PRECISIONS, n_least=_N_PRECISE)
 
 
-def _judge(study: Study, parts: Sequence[tuple[Fitted, npt.NDArray[np.int64]]]) -> _Judged:
-    """Return each model's predictions of its clips, together."""
-    windows = study.windows
-    rows = [windows.rows(clips, copies=False) for _, clips in parts]
-    probabilities = [
-        predict(study.recipe, fitted, windows.features[own])
-        for (fitted, _), own in zip(parts, rows, strict=True)
-    ]
-    joined = np.concatenate(rows)
-    order = np.argsort(joined, kind="stable")
-    joined, ordered = joined[order], np.concatenate(probabilities)[order]
-    clip = windows.clip[joined]
-    return _Judged(
-        clips=np.sort(np.concatenate([clips for _, clips in parts])),
-        clip=clip,
-        probabilities=ordered,
-        smoothed=evaluate.smooth(ordered, clip, joined, study.recipe.smoothing),
+def _judge_tests(study: Study, protocol: str) -> _Judged:
+    """Return each model's predictions of its test part, together."""
+    trained = [t for t in study.trained if t.task.protocol == protocol]
+    rows = [study.windows.rows(t.task.split.test, copies=False) for t in trained]
+    features = study.windows.features
+    return _join(
+        study,
+        rows,
+        [predict(study.recipe, t.fitted, features[own]) for t, own in zip(trained, rows, strict=True)],
     )
 
 
-def _score_units(study: Study, judged: _Judged) -> dict[str, dict[str, Scores]]:
+def _join(
+    study: Study, rows: Sequence[npt.NDArray[np.int64]], probabilities: Sequence[FloatArray]
+) -> _Judged:
+    joined = np.concatenate(rows)
+    order = np.argsort(joined, kind="stable")
+    joined, ordered = joined[order], np.concatenate(probabilities)[order]
+    clip = study.windows.clip[joined]
+    smoothed = evaluate.smooth(ordered, clip, joined, study.recipe.smoothing)
+    return _Judged(clip=clip, probabilities=ordered, smoothed=smoothed)
+
+
+def _score_units(
+    study: Study, tested: npt.NDArray[np.int64], judged: _Judged
+) -> dict[str, dict[str, Scores]]:
+    """Return the scores of predictions on the clips `tested`, heard or not."""
     labels, n_labels = study.labels, len(study.recipe.labels)
     channels = np.asarray([clip.channel for clip in study.clips])
     heard, of_clip = evaluate.by_clip(judged.probabilities, judged.clip)
-    unheard = np.setdiff1d(judged.clips, heard)
+    unheard = np.setdiff1d(tested, heard)
     by_clip, by_window = {}, {}
     for part in _PARTS:
         own = channels == part if part != "all" else np.ones(len(channels), dtype=np.bool_)
-        if not own[judged.clips].any():
+        if not own[tested].any():
             continue
         clips, rows = own[heard], own[judged.clip]
         by_clip[part] = evaluate.score(

@@ -205,11 +205,15 @@ def _ann_392() -> Recipe:
         fitting=Fitting(
             batch_size=128,
             n_epochs=100,
-            # Both raise the accuracy on the inner parts by one to two points.
+            # Together they raise the clips right on the inner parts of the random split and the first fold:
+            # 78.2% to 83.1% and 58.9% to 59.6%. Noise of 0.3 and of 0.5 differ by less than another seed.
             label_smoothing=0.1,
-            input_noise=0.3,
+            input_noise=0.5,
             patience=15,
             rate_patience=5,
+            # A quarter more voices: 57.1% of strangers' clips right instead of 55.4%, on three folds' inner
+            # parts, judged by models that stopped by a part of their training part.
+            refit=True,
         ),
         smoothing=Smoothing(),
     )

@@ -22,7 +22,7 @@ INNER_SHARE = 0.125
 RANDOM_SEED = 42
 """Of the random protocol's split: fixed, so that any seed is tested on the same clips."""
 SHIPPED_INNER = ("ravdess-01", "ravdess-04", "ravdess-19", "ravdess-24")
-"""Speakers whom the shipped model is not trained on: they decide when it stops and how sure it is.
+"""Speakers who decide how long the shipped model is trained and how sure it is.
 
 Two men and two women of four different folds, so that they are alike in number and kind to the fold that
 does this in the speaker protocol. All four both speak and sing.

@@ -24,6 +24,7 @@ def save(path: Path, fitted: Fitted) -> None:
         "scale": fitted.preprocessing.scale,
         "temperature": np.asarray(fitted.temperature),
         "n_windows": np.asarray(fitted.n_windows),
+        "inner_probabilities": fitted.inner_probabilities,
         "history": np.asarray([astuple(epoch) for epoch in fitted.history], dtype=np.float64),
         **{f"weight_{i:03d}": weight for i, weight in enumerate(fitted.weights)},
     }
@@ -44,6 +45,7 @@ def load(path: Path) -> Fitted | None:
             weights=tuple(arrays[name] for name in sorted(arrays) if name.startswith("weight_")),
             temperature=float(arrays["temperature"]),
             n_windows=int(arrays["n_windows"]),
+            inner_probabilities=arrays["inner_probabilities"],
             history=tuple(Epoch(int(row[0]), *row[1:].tolist()) for row in arrays["history"]),
         )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

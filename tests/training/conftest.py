@@ -1,4 +1,4 @@
-"""A made-up corpus: synthetic voices under RAVDESS's names, and a small recipe that learns them in seconds."""
+"""A made-up corpus: synthetic voices under RAVDESS's names, and a small recipe that learns them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def voice(emotion: int, actor: int, seed: int, seconds: float = 1.4) -> npt.NDAr
         gain = np.exp(-(((harmonic * f0.mean() - formant) / 400) ** 2)) + 0.05
         signal += gain * np.sin(harmonic * phase + rng.uniform(0, 6))
     syllables = np.clip(np.sin(2 * np.pi * (2 + emotion) * time + rng.uniform(0, 6)) + 0.8, 0, 1)
-    return (0.05 * signal * syllables + 0.0003 * rng.standard_normal(len(time))).astype(np.float32)
+    noise = 0.0003 * rng.standard_normal(len(time))
+    return np.asarray(0.05 * signal * syllables + noise, dtype=np.float32)
 
 
 def write_corpus(folder: Path) -> Path:

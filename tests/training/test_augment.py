@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from training.augment import vary
@@ -9,11 +12,11 @@ from training.recipes import Copies
 RATE = 16_000
 
 
-def tone(frequency: float = 200.0) -> np.ndarray:
-    return (0.3 * np.sin(2 * np.pi * frequency * np.arange(RATE) / RATE)).astype(np.float32)
+def tone(frequency: float = 200.0) -> npt.NDArray[Any]:
+    return np.asarray(0.3 * np.sin(2 * np.pi * frequency * np.arange(RATE) / RATE), dtype=np.float32)
 
 
-def strongest(samples: np.ndarray) -> float:
+def strongest(samples: npt.NDArray[Any]) -> float:
     return float(np.abs(np.fft.rfft(samples, 8 * RATE)).argmax() / 8)
 
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +15,7 @@ from training.evaluate import by_clip, expected_calibration_error, score, smooth
 NONE = np.zeros(0, dtype=np.int64)
 
 
-def one_hot(labels: list[int], n: int = 3, sure: float = 1.0) -> np.ndarray:
+def one_hot(labels: list[int], n: int = 3, sure: float = 1.0) -> npt.NDArray[Any]:
     return (np.eye(n)[labels] * sure + (1 - sure) / n).astype(np.float32)
 
 

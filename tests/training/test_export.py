@@ -27,7 +27,7 @@ def fitted(recipe: Recipe) -> Fitted:
     preprocessing = Preprocessing(
         np.arange(N_SELECTED), np.full(N_SELECTED, 0.5, np.float32), np.full(N_SELECTED, 2.0, np.float32)
     )
-    return Fitted(preprocessing, tuple(weights), 1.5, 0, ())
+    return Fitted(preprocessing, tuple(weights), 1.5, 0, np.zeros((0, 3), np.float32), ())
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_disagreement_is_refused(recipe: Recipe, fitted: Fitted, features: Any) 
     found = make_artifact(recipe, fitted, model, "float32")
     expected = predict(recipe, fitted, features)
     expected[7] = np.roll(expected[7], 1)
-    with pytest.raises(ArtifactError, match="differ by .* on 40 windows; wanted at most 0.0001"):
+    with pytest.raises(ArtifactError, match=r"differ by .* on 40 windows; wanted at most 0.0001"):
         export.measure_parity(found, features, expected)
     hotter = replace(found, card=msgspec.structs.replace(found.card, temperature=3.0))
     with pytest.raises(ArtifactError, match="nothing is written"):

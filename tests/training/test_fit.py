@@ -100,11 +100,12 @@ def test_the_training_part_matters(
 def test_a_refit_trains_on_both_parts_for_the_best_number_of_epochs(
     recipe: Recipe,
     extraction: Extraction,
-    labels: npt.NDArray[np.int64],
-    split: Split,
+    corpus: Corpus,
     fitted: Fitted,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    split = split_by_fold(extraction.clips, corpus.folds, 0)
+    labels = np.asarray([recipe.labels.index(clip.label) for clip in extraction.clips])
     trainings = []
     original = fit_module._train
 

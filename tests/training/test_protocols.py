@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from realtime.artifact import Preprocessing
 from realtime.errors import CorpusError
+from realtime.types import Smoothing
 from training import protocols
 from training.fit import Fitted
 from training.protocols import Study, Trained
@@ -20,21 +22,27 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def study(recipe: Recipe, corpus: Corpus, extraction: Extraction, monkeypatch: pytest.MonkeyPatch) -> Study:
-    """Models that know each window's label, but for the first voiced window, which they take for the next label."""
+    """Models that know every window's label, but take the first voiced window for the next label."""
     windows = extraction.windows
     labels = np.asarray([recipe.labels.index(clip.label) for clip in extraction.clips])
     answers = {row.tobytes(): labels[clip] for row, clip in zip(windows.features, windows.clip, strict=True)}
     odd = windows.features[np.flatnonzero(windows.voiced & (windows.copy == 0))[0]].tobytes()
     answers[odd] = (answers[odd] + 1) % 3
 
-    def know(_recipe: Recipe, _fitted: Fitted, features: np.ndarray) -> np.ndarray:
+    def know(_recipe: Recipe, _fitted: Fitted, features: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.eye(3, dtype=np.float32)[[answers[row.tobytes()] for row in features]]
 
     monkeypatch.setattr(protocols, "predict", know)
     nothing = np.zeros(1, dtype=np.float32)
-    fitted = Fitted(Preprocessing(np.zeros(1, dtype=np.int64), nothing, nothing + 1), (), 1.0, 0, ())
-    tasks = protocols.plan(extraction.clips, corpus.folds)
-    return Study(recipe, extraction.clips, windows, labels, tuple(Trained(task, fitted) for task in tasks))
+    preprocessing = Preprocessing(np.zeros(1, dtype=np.int64), nothing, nothing + 1)
+    trained = []
+    for task in protocols.plan(extraction.clips, corpus.folds):
+        rows = windows.rows(task.split.inner, copies=False)
+        # Right where it is sure, wrong where it is not.
+        inner = 0.9 * np.eye(3, dtype=np.float32)[labels[windows.clip[rows]]]
+        inner[::4] = 0.4 * np.roll(inner[::4], 1, axis=1) / 0.9
+        trained.append(Trained(task, Fitted(preprocessing, (), 1.0, 0, inner, ())))
+    return Study(recipe, extraction.clips, windows, labels, tuple(trained))
 
 
 def test_the_plan_has_every_model(extraction: Extraction, corpus: Corpus) -> None:
@@ -78,16 +86,13 @@ def test_clips_without_a_voice_count_as_wrong(study: Study) -> None:
     assert after["speaker"]["windows"]["all"].n < before["speaker"]["windows"]["all"].n
 
 
-def test_thresholds_look_at_inner_parts_alone(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-    original = protocols._judge
-
-    def spy(study: Study, parts: list[tuple[Fitted, np.ndarray]]) -> object:
-        seen.extend(index for _, clips in parts for index in clips.tolist())
-        return original(study, parts)
-
-    monkeypatch.setattr(protocols, "_judge", spy)
+def test_thresholds_come_from_inner_parts_alone(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocols, "predict", lambda *_: pytest.fail("a test part was looked at"))
     monkeypatch.setattr(protocols, "_N_PRECISE", 5)
-    assert list(protocols.thresholds(study)) == ["0.6", "0.7", "0.8", "0.9"]
-    inner = [t.task.split.inner.tolist() for t in study.trained if t.task.protocol == "speaker"]
-    assert seen == [index for part in inner for index in part]
+    unsmoothed = replace(study, recipe=replace(study.recipe, smoothing=Smoothing(method="none")))
+    assert protocols.thresholds(unsmoothed) == {
+        "0.6": pytest.approx(0.4, abs=2e-4),
+        "0.7": pytest.approx(0.4, abs=2e-4),
+        "0.8": pytest.approx(0.9, abs=2e-4),
+        "0.9": pytest.approx(0.9, abs=2e-4),
+    }

@@ -18,7 +18,14 @@ def fitted() -> Fitted:
         np.array([1, 3]), np.array([0.5, 1.5], dtype=np.float32), np.array([1.0, 2.0], dtype=np.float32)
     )
     weights = tuple(rng.standard_normal((2, n)).astype(np.float32) for n in range(1, 14))
-    return Fitted(preprocessing, weights, 1.25, 77, (Epoch(1, 0.5, 0.6, 0.7, 0.8, 0.001),))
+    return Fitted(
+        preprocessing,
+        weights,
+        1.25,
+        77,
+        rng.random((5, 3), np.float32),
+        (Epoch(1, 0.5, 0.6, 0.7, 0.8, 0.001),),
+    )
 
 
 def test_a_model_comes_back_as_it_was(fitted: Fitted, tmp_path: Path) -> None:
@@ -30,6 +37,7 @@ def test_a_model_comes_back_as_it_was(fitted: Fitted, tmp_path: Path) -> None:
         array, wanted = getattr(found.preprocessing, name), getattr(fitted.preprocessing, name)
         assert array.dtype == wanted.dtype
         assert np.array_equal(array, wanted)
+    assert np.array_equal(found.inner_probabilities, fitted.inner_probabilities)
     assert len(found.weights) == 13
     assert all(np.array_equal(a, b) for a, b in zip(found.weights, fitted.weights, strict=True))
     assert [path.name for path in tmp_path.rglob("*.*")] == ["one.npz"]
