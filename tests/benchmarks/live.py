@@ -79,6 +79,7 @@ def measure_naive(window: npt.NDArray[np.float32], rate: int) -> tuple[float, fl
     """Return what features and prediction of one window take as people usually compute them, in ms."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import librosa
+    import librosa.effects
     import tensorflow as tf
 
     def features() -> npt.NDArray[np.float64]:

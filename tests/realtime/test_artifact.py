@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from realtime import artifact
@@ -34,7 +35,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path.write_text(json.dumps(card))
 
 
-def repack(folder: Path, **arrays: np.ndarray | None) -> None:
+def repack(folder: Path, **arrays: npt.NDArray[Any] | None) -> None:
     """Change arrays of the preprocessing, and the checksum with them, as a broken program would."""
     path = folder / artifact.PREPROCESS_FILE
     with np.load(path) as archive:

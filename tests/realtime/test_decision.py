@@ -9,13 +9,13 @@ import pytest
 
 from realtime.decision import SegmentTracker, Smoother, decide
 from realtime.errors import SettingsError
-from realtime.types import Smoothing, Stream
+from realtime.types import FloatArray, Smoothing, Stream
 
 LABELS = ("neutral", "happy", "sad")
 STREAM = Stream("s", "m", LABELS, 16_000, 48_000, 8_000, datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def rows(*values: tuple[float, float, float]) -> list[np.ndarray]:
+def rows(*values: tuple[float, float, float]) -> list[FloatArray]:
     return [np.array(value, dtype=np.float32) for value in values]
 
 

@@ -104,4 +104,4 @@ def test_public_names() -> None:
     for name in realtime.__all__:
         assert getattr(realtime, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'lisen'"):
-        _ = realtime.lisen  # type: ignore[attr-defined]
+        _ = realtime.lisen

@@ -41,7 +41,7 @@ class FakeModel:
     def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         self.n_judged += 1
         powers = np.exp(features[:3] / 50 - np.max(features[:3] / 50))
-        return (powers / powers.sum()).astype(np.float32)
+        return np.asarray(powers / powers.sum(), dtype=np.float32)
 
 
 def voiced(seconds: float, seed: int = 0) -> npt.NDArray[np.float32]:
@@ -49,7 +49,7 @@ def voiced(seconds: float, seed: int = 0) -> npt.NDArray[np.float32]:
     n = round(seconds * RATE)
     phase = 2 * np.pi * np.cumsum(150 + 30 * np.sin(np.arange(n) / 3000 + seed)) / RATE
     tone = np.sum([np.sin(k * phase) / k for k in range(1, 9)], axis=0)
-    return (0.1 * tone + 0.001 * rng.standard_normal(n)).astype(np.float32)
+    return np.asarray(0.1 * tone + 0.001 * rng.standard_normal(n), dtype=np.float32)
 
 
 def silence(seconds: float) -> npt.NDArray[np.float32]:
@@ -70,7 +70,7 @@ def states(events: list[Event]) -> list[State]:
 
 def plain(events: list[Event]) -> list[Event]:
     """Events without what differs between two recognizers: the stream's date, and times."""
-    return [replace(event, stream=None) for event in events]  # type: ignore[type-var, arg-type]
+    return [replace(event, stream=None) for event in events]  # type: ignore[arg-type]
 
 
 SPEECH = np.concatenate((voiced(2.1), silence(1.7), voiced(1.5, seed=4)))

@@ -43,7 +43,7 @@ def recordings() -> npt.NDArray[np.float32]:
     brightness = 1 + 0.8 * np.sin(0.9 * time)
     tone = np.sum([np.sin(k * phase) / k**brightness for k in range(1, 12)], axis=0)
     loudness = 0.02 + 0.1 * (1 + np.sin(0.4 * time)) * (np.sin(9 * time) > -0.5)
-    return (loudness * tone + 0.001 * rng.standard_normal(n)).astype(np.float32)
+    return np.asarray(loudness * tone + 0.001 * rng.standard_normal(n), dtype=np.float32)
 
 
 def network(shape: tuple[int, ...]) -> tf.keras.Model:

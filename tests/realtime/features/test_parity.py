@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from realtime.features import (
@@ -30,55 +31,54 @@ from realtime.features import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import numpy.typing as npt
-
     from realtime.features.families import AnyFamily
 
 librosa = pytest.importorskip("librosa", reason="librosa is the reference: install the training extra")
 
 RATE, LENGTH, HOP = 16_000, 1024, 400
-Signal = "npt.NDArray[np.float64]"
+Signal: TypeAlias = npt.NDArray[np.float64]
 
 
 def power(y: Signal) -> Signal:
-    return np.abs(librosa.stft(y, n_fft=LENGTH, hop_length=HOP, center=False)) ** 2
+    return np.asarray(np.abs(librosa.stft(y, n_fft=LENGTH, hop_length=HOP, center=False)) ** 2)
 
 
 def magnitude(y: Signal) -> Signal:
-    return np.sqrt(power(y))
+    return np.asarray(np.sqrt(power(y)))
 
 
 def mel_db(y: Signal, n_mels: int, fmin: float = 0.0, fmax: float | None = None) -> Signal:
     # The filterbank in double precision; librosa's functions make it in single by default.
     basis = librosa.filters.mel(sr=RATE, n_fft=LENGTH, n_mels=n_mels, fmin=fmin, fmax=fmax, dtype=np.float64)
-    return librosa.power_to_db(basis @ power(y), ref=1.0, amin=1e-10, top_db=None)
+    return np.asarray(librosa.power_to_db(basis @ power(y), ref=1.0, amin=1e-10, top_db=None))
 
 
 def mfcc(y: Signal, n: int = 40) -> Signal:
-    return librosa.feature.mfcc(S=mel_db(y, 128), n_mfcc=n)
+    return np.asarray(librosa.feature.mfcc(S=mel_db(y, 128), n_mfcc=n))
 
 
 def chroma(y: Signal) -> Signal:
-    return librosa.feature.chroma_stft(S=power(y), sr=RATE, n_fft=LENGTH, tuning=0.0)
+    return np.asarray(librosa.feature.chroma_stft(S=power(y), sr=RATE, n_fft=LENGTH, tuning=0.0))
 
 
 def delta(y: Signal, order: int) -> Signal:
     # A stream sees its first frame repeated before it; its last frames wait for what follows.
-    return librosa.feature.delta(mfcc(y), width=9, order=order, mode="nearest")
+    return np.asarray(librosa.feature.delta(mfcc(y), width=9, order=order, mode="nearest"))
 
 
 def contrast(y: Signal) -> Signal:
     # librosa cuts decibels off 80 dB below the clip's own peak, which no stream can know: without that.
     def without_top(values: Signal) -> Signal:
-        return librosa.power_to_db(values, top_db=None)
+        return np.asarray(librosa.power_to_db(values, top_db=None))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("librosa.feature.spectral.power_to_db", without_top)
-        return librosa.feature.spectral_contrast(S=magnitude(y), sr=RATE, n_fft=LENGTH)
+        return np.asarray(librosa.feature.spectral_contrast(S=magnitude(y), sr=RATE, n_fft=LENGTH))
 
 
 def flux(y: Signal) -> Signal:
-    return librosa.onset.onset_strength(S=mel_db(y, 128), sr=RATE, lag=1, max_size=1, center=False)[None]
+    strength = librosa.onset.onset_strength(S=mel_db(y, 128), sr=RATE, lag=1, max_size=1, center=False)
+    return np.asarray(strength)[np.newaxis]
 
 
 CASES: Mapping[str, tuple[tuple[AnyFamily, ...], Callable[[Signal], Signal]]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from realtime.features import FeatureSpec, Mel, Rms, ZeroCrossingRate
-from realtime.features.pooling import Pooling
+from realtime.features.pooling import Mask, Pooling
 
 SPEC = FeatureSpec(
     families=(
@@ -19,7 +19,7 @@ VOICED = np.arange(50) % 3 == 0
 SPEECH = np.arange(50) > 20
 
 
-def pooled(voiced: np.ndarray, speech: np.ndarray) -> dict[str, float]:
+def pooled(voiced: Mask, speech: Mask) -> dict[str, float]:
     vector = Pooling(SPEC)(ROWS, {"voiced": voiced, "speech": speech})
     assert vector.dtype == np.float32
     return dict(zip(SPEC.names(), vector.tolist(), strict=True))

@@ -51,7 +51,8 @@ def voice_and_noise(n: int) -> npt.NDArray[np.float32]:
     rng = np.random.default_rng(11)
     time = np.arange(n) / RATE
     voiced = np.sum([np.sin(2 * np.pi * 170 * k * time) / k for k in range(1, 9)], axis=0)
-    return (0.1 * voiced * (np.sin(9 * time) > 0) + 0.01 * rng.standard_normal(n)).astype(np.float32)
+    samples = 0.1 * voiced * (np.sin(9 * time) > 0) + 0.01 * rng.standard_normal(n)
+    return np.asarray(samples, dtype=np.float32)
 
 
 SAMPLES = voice_and_noise(RATE)
