@@ -79,8 +79,8 @@ def measure_naive(window: npt.NDArray[np.float32], rate: int) -> tuple[float, fl
     """Return what features and prediction of one window take as people usually compute them, in ms."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import librosa
-    import librosa.effects
     import tensorflow as tf
+    from librosa.effects import harmonic
 
     def features() -> npt.NDArray[np.float64]:
         mfcc = librosa.feature.mfcc(y=window, sr=rate, n_mfcc=40)
@@ -91,7 +91,7 @@ def measure_naive(window: npt.NDArray[np.float32], rate: int) -> tuple[float, fl
             librosa.feature.chroma_stft(y=window, sr=rate),
             librosa.power_to_db(librosa.feature.melspectrogram(y=window, sr=rate, n_mels=49)),
             librosa.feature.spectral_contrast(y=window, sr=rate),
-            librosa.feature.tonnetz(y=librosa.effects.harmonic(window), sr=rate),
+            librosa.feature.tonnetz(y=harmonic(window), sr=rate),
             librosa.feature.zero_crossing_rate(window),
             librosa.feature.rms(y=window),
         ]
