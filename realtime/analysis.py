@@ -136,7 +136,7 @@ class Analysis:
                 start_s = max(start_s, stretches[-1].end_s)
             if start_s >= end_s:
                 continue
-            if follows and stretches and stretches[-1].label == p.label:
+            if stretches and (stretches[-1].label, stretches[-1].end_s) == (p.label, start_s):
                 stretches[-1] = Stretch(stretches[-1].start_s, end_s, p.label)
             else:
                 stretches.append(Stretch(start_s, end_s, p.label))

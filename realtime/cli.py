@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 # Everything heavier is imported by the command that needs it: help, and an early interrupt, are quick.
+from realtime import process
 from realtime.errors import DeviceError, NoPortAudioError, SettingsError, TonewatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import ExitStack
-    from types import FrameType
 
     from realtime.config import Settings
     from realtime.live import AnySource
@@ -22,10 +24,6 @@ if TYPE_CHECKING:
 
 EXIT_BAD_INPUT = 2
 EXIT_SINKS_FAILED = 1
-
-
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end by SIGTERM; it ends as for Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,40 +39,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 for success, 1 where every output failed, 2 for bad input, 130 and 143 after Ctrl-C and SIGTERM.
     """
+    is_own_process = argv is None
+    if is_own_process:
+        process.exit_on_signals()
     try:
-        # Only the main thread may set handlers; tests may call from others.
-        if hasattr(signal, "SIGTERM"):
-            signal.signal(signal.SIGTERM, _on_sigterm)
+        process.prepare_streams()
         arguments = _parser().parse_args(argv)
         code: int = arguments.command(arguments)
-        sys.stdout.flush()
     except TonewatchError as error:
-        _say(f"tonewatch: {error}")
-        return EXIT_BAD_INPUT
-    except Terminated:
-        return 128 + signal.SIGTERM
+        _report(str(error))
+        code = EXIT_BAD_INPUT
+    except process.Terminated:
+        code = 128 + signal.SIGTERM
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # Whoever read standard output has left; Python would complain again when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_SINKS_FAILED
+        code = 128 + signal.SIGINT
+    except OSError as error:
+        if not process.is_output_gone(error):
+            raise
+        # Who reads no further, as `head` does, knows that; a full disk is news.
+        if error.errno != errno.EPIPE:
+            _report(f"standard output: {error.strerror}")
+        code = EXIT_SINKS_FAILED
+    finally:
+        if is_own_process:
+            process.ignore_signals()
+        process.give_up_broken_output()
     return code
 
 
-def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
-    raise Terminated
-
-
-def _say(text: str) -> None:
-    # Standard error may be closed; there is nobody left to tell then.
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except (OSError, ValueError):
-        return
+def _report(text: str) -> None:
+    # Where standard error does not take it, there is nobody left to tell.
+    with contextlib.suppress(OSError):
+        print(f"tonewatch: {text}", file=sys.stderr, flush=True)
 
 
 # --- flags ------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses flags as everything else is refused: in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `main` prints."""
+        raise SettingsError(f"{message}; see: {self.prog} --help")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         release = version("tonewatch")
     except PackageNotFoundError:
         release = "not installed"
-    parser = argparse.ArgumentParser(prog="tonewatch", description="Recognise emotions in a live voice.")
+    parser = _Parser(prog="tonewatch", description="Recognise emotions in a live voice.")
     parser.add_argument("--version", action="version", version=f"tonewatch {release}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_listen(commands)
@@ -197,7 +204,6 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 def _listen(arguments: argparse.Namespace) -> int:
     import time  # noqa: PLC0415
-    from contextlib import ExitStack  # noqa: PLC0415 - costs nothing at start-up this way
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from realtime import classifier, config  # noqa: PLC0415
@@ -208,7 +214,7 @@ def _listen(arguments: argparse.Namespace) -> int:
     model = classifier.load(settings.model)
     smoothing = config.parse_smoothing(settings.smoothing) if settings.smoothing else None
     reports: list[str] = []
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         source = _enter_source(settings, model.spec.sample_rate, stack)
         recognizer = Recognizer(
             model,
@@ -223,16 +229,13 @@ def _listen(arguments: argparse.Namespace) -> int:
         # The panel owns the terminal while it runs: what goes wrong meanwhile is told behind it.
         has_panel = any(sink.name == "panel" for sink in sinks)
         report: Callable[[str], None] = reports.append if has_panel else _report
+        process.close_on_signals()
         try:
             is_heard = run(source, recognizer, sinks, report)
         finally:
             for text in reports:
                 _report(text)
     return 0 if is_heard else EXIT_SINKS_FAILED
-
-
-def _report(text: str) -> None:
-    _say(f"tonewatch: {text}")
 
 
 def _enter_source(settings: Settings, sample_rate: int, stack: ExitStack) -> AnySource:
@@ -247,7 +250,9 @@ def _enter_source(settings: Settings, sample_rate: int, stack: ExitStack) -> Any
     except (NoPortAudioError, DeviceError) as error:
         if settings.device is not None or not (settings.or_demo or _agrees_to_demo(error)):
             raise
-        _say(f"tonewatch: {error}\ntonewatch: plays the bundled demo audio instead of a microphone")
+        if settings.or_demo:
+            _report(str(error))
+        _report("plays the bundled demo audio instead of a microphone")
         source = live.source_of(msgspec.structs.replace(settings, demo=True), sample_rate)
         stack.enter_context(source)
     return source
@@ -256,8 +261,11 @@ def _enter_source(settings: Settings, sample_rate: int, stack: ExitStack) -> Any
 def _agrees_to_demo(error: TonewatchError) -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
-    _say(f"tonewatch: {error}")
-    answer = input("Listen to the bundled demo audio instead? [Y/n] ")
+    _report(str(error))
+    try:
+        answer = input("Listen to the bundled demo audio instead? [Y/n] ")
+    except EOFError:
+        return False
     return answer.strip().lower() in {"", "y", "yes"}
 
 
@@ -276,13 +284,14 @@ def _sinks(settings: Settings, stream: Stream, stack: ExitStack) -> list[Sink]:
         server.start()
         sinks.append(WebSocketSink(server))
         stack.callback(sinks[-1].close)
-        _say(f"tonewatch: serves {server.url}")
+        _report(f"serves {server.url}")
     for path in settings.log:
         sinks.append(open_log(path))
         stack.callback(sinks[-1].close)
     output = settings.output
     if output == "auto":
-        output = "panel" if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else "lines"
+        can_draw = sys.stdout.isatty() and os.environ.get("TERM") not in {"dumb", "unknown"}
+        output = "panel" if can_draw else "lines"
     if output == "panel":
         sinks.append(PanelConsole())
     elif output == "lines":
@@ -318,6 +327,9 @@ def _analyze(arguments: argparse.Namespace) -> int:
 
     failed: list[str] = []
     quiet = len(files) == 1 or not sys.stderr.isatty()
+    if not quiet:
+        # The progress bar hides the cursor, which must come back.
+        process.close_on_signals()
     shown = track(files, "listening", console=Console(stderr=True), disable=quiet, transient=True)
     found = list(analysis.analyze_all(shown, judge, failed.append))
     whole = arguments.whole
@@ -332,10 +344,11 @@ def _analyze(arguments: argparse.Namespace) -> int:
     elif found or not failed:
         write = {"json": reports.as_json, "csv": reports.as_csv, "audacity": reports.as_audacity}
         sys.stdout.write(write[arguments.report](found, whole=whole).rstrip("\n") + "\n")
+        sys.stdout.flush()
     for text in failed:
-        _say(f"tonewatch: {text}")
+        _report(text)
     if failed and len(files) > 1:
-        _say(f"tonewatch: {len(failed)} of {len(files)} files could not be judged")
+        _report(f"{len(failed)} of {len(files)} files could not be judged")
     return EXIT_BAD_INPUT if failed else 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -169,8 +170,9 @@ def print_models(console: Console, cards: Sequence[Card], default: str) -> None:
 def print_card(console: Console, card: Card) -> None:
     """Print what a model's card says, with every score and its confusion matrices."""
     from rich.table import Table  # noqa: PLC0415 - only people need tables
+    from rich.text import Text  # noqa: PLC0415
 
-    console.print(f"[bold]{card.name}[/]: {card.description}")
+    console.print(Text.assemble((card.name, "bold"), f": {card.description}"))
     console.print(f"classes: {', '.join(card.labels)}")
     console.print(f"features: {card.n_selected} of {card.n_features}; weights: {card.quantisation}")
     console.print(
@@ -204,7 +206,7 @@ def _walk(card: Card) -> list[tuple[str, str, str, Scores]]:
 
 def _plain(a: Analysis, *, whole: bool) -> dict[str, Any]:
     plain: dict[str, Any] = {
-        "file": str(a.path),
+        "file": os.fsencode(a.path).decode(errors="replace"),
         "duration_s": round(a.duration_s, 6),
         "label": a.label,
         "probability": round(a.probability, 6),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -87,9 +88,10 @@ class FanOut:
                 self._report(f"{sink.name}: {error or type(error).__name__}; goes on without it")
 
     def close(self) -> None:
-        """Close every sink that is left."""
-        for sink in self.sinks:
-            self._close(sink)
+        """Close every sink that is left, also where an interrupt comes between."""
+        with ExitStack() as stack:
+            for sink in self.sinks:
+                stack.callback(self._close, sink)
 
     def _close(self, sink: Sink) -> None:
         try:

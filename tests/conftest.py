@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import struct
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pytest
 import soundfile
 
+import realtime
+
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Iterator
 
     import numpy.typing as npt
 
@@ -66,7 +74,8 @@ def voice(seconds: float, seed: int = 0, rate: int = RATE) -> npt.NDArray[np.flo
         signal += gain * np.sin(harmonic * phase + rng.uniform(0, 6))
     syllables = np.clip(np.sin(2 * np.pi * 3 * time + rng.uniform(0, 6)) + 0.6, 0, 1)
     signal = 0.1 * signal * syllables + 0.0005 * rng.standard_normal(len(time))
-    return signal.astype(np.float32)
+    made: npt.NDArray[np.float32] = signal.astype(np.float32)
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -93,3 +102,163 @@ def signals() -> dict[str, npt.NDArray[np.float32]]:
             # At 24 kHz, taken for 16 kHz: a real recording, slowed down.
             made_up[name] = samples[12_000 : 12_000 + n]
     return {name: samples.astype(np.float32) for name, samples in made_up.items()}
+
+
+class MakeVoice(Protocol):
+    """`voice`, as tests get it."""
+
+    def __call__(self, seconds: float, seed: int = 0, rate: int = RATE) -> npt.NDArray[np.float32]: ...
+
+
+@pytest.fixture(scope="session")
+def make_voice() -> MakeVoice:
+    return voice
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Path:
+    """Folder of a small model, whose answers mean nothing."""
+    return ROOT / "tests" / "realtime" / "models" / "tiny-float32"
+
+
+def wait_until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    """Wait until something holds; fails where it does not in time."""
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline_s, f"waited {timeout_s} s in vain"
+        time.sleep(0.01)
+
+
+class Terminal:
+    """A terminal of 100 by 30 cells, with everything that was written to it."""
+
+    def __init__(self) -> None:
+        import fcntl
+        import termios
+
+        self._master, self.end = os.openpty()
+        fcntl.ioctl(self.end, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        self._attributes = termios.tcgetattr(self.end)
+        self._written = b""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def text(self) -> str:
+        """What was written, with its escape sequences."""
+        return self._written.decode(errors="replace")
+
+    def is_restored(self) -> bool:
+        """Return whether the first screen and the cursor are shown, and keys do what they did before."""
+        import termios
+
+        text = self.text
+        return (
+            text.rfind("\x1b[?1049h") <= text.rfind("\x1b[?1049l")
+            and text.rfind("\x1b[?25l") <= text.rfind("\x1b[?25h")
+            and termios.tcgetattr(self.end) == self._attributes
+        )
+
+    def type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    def wait_for(self, text: str, timeout_s: float = 60.0) -> None:
+        """Wait until something was written."""
+        wait_until(lambda: text in self.text, timeout_s)
+
+    def close(self) -> None:
+        """Close both ends; returns when everything that was written was read."""
+        os.close(self.end)
+        self._reader.join()
+        os.close(self._master)
+
+    def _read(self) -> None:
+        # Ends by an error when nobody has the other end open any more.
+        with contextlib.suppress(OSError):
+            while data := os.read(self._master, 65_536):
+                self._written += data
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    pytest.importorskip("termios", reason="needs a Unix terminal")
+    terminal = Terminal()
+    yield terminal
+    terminal.close()
+
+
+# What the console script does, in the same interpreter, and with interrupts let in: shells shut them out
+# for what they start in the background, which may be these tests.
+CONSOLE_SCRIPT = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+{before}
+from realtime.cli import main
+sys.exit(main())
+"""
+
+# Makes standard input the controlling terminal, from which Ctrl-C comes.
+AT_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+
+
+class StartTonewatch(Protocol):
+    """Starts the command in a process of its own; on a terminal where one is given."""
+
+    def __call__(
+        self,
+        *arguments: str | os.PathLike[str],
+        stdin: int | IO[Any] = subprocess.DEVNULL,
+        stdout: int | IO[Any] = subprocess.PIPE,
+        stderr: int | IO[Any] = subprocess.PIPE,
+        terminal: Terminal | None = None,
+        before: str = "",
+        environment: dict[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]: ...
+
+
+@pytest.fixture
+def start_tonewatch(tmp_path: Path) -> Iterator[StartTonewatch]:
+    """Start commands, each in a session of its own; what is left of them at the end is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(
+        *arguments: str | os.PathLike[str],
+        stdin: int | IO[Any] = subprocess.DEVNULL,
+        stdout: int | IO[Any] = subprocess.PIPE,
+        stderr: int | IO[Any] = subprocess.PIPE,
+        terminal: Terminal | None = None,
+        before: str = "",
+        environment: dict[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        if terminal is not None:
+            stdin = stdout = stderr = terminal.end
+            before = f"{AT_TERMINAL}\n{before}"
+        process = subprocess.Popen(
+            [sys.executable, "-c", CONSOLE_SCRIPT.format(before=before), *arguments],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                # The same package as in this process, and nobody's own settings.
+                "PYTHONPATH": str(Path(realtime.__file__).parent.parent),
+                "XDG_CONFIG_HOME": str(tmp_path / "config"),
+                # Standard output as users have it, with a buffer.
+                "PYTHONUNBUFFERED": "",
+                **(environment or {}),
+            },
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()

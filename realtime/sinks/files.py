@@ -183,13 +183,13 @@ class _LineFile:
             The disk is full, or the file is gone.
         """
         data = (b"\n" if self._is_torn else b"") + line + b"\n"
-        self._is_torn = True
         n_written = self._file.write(data)
+        if n_written:
+            self._is_torn = n_written < len(data)
         if n_written != len(data):
             raise OSError(
                 errno.ENOSPC, f"only {n_written} of {len(data)} bytes could be written", self._file.name
             )
-        self._is_torn = False
 
     def close(self) -> None:
         """Close the file; may be called twice."""

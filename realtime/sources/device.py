@@ -106,7 +106,7 @@ def load_backend() -> AudioBackend:
             f"a microphone needs the PortAudio library, which cannot be loaded ({error}); install it with "
             "`sudo apt install libportaudio2` (Debian, Ubuntu, Raspberry Pi OS), "
             "`sudo dnf install portaudio` (Fedora), `sudo pacman -S portaudio` (Arch) or "
-            "`brew install portaudio` (macOS)"
+            "`brew install portaudio` (macOS), or try without a microphone: --demo"
         ) from error
     return cast("AudioBackend", sounddevice)
 

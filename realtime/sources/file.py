@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -51,8 +52,10 @@ class FileSource:
         self.path = Path(path)
         self.sample_rate = sample_rate
         self.fast = fast
-        self.name = name or self.path.name
+        # A name that is no UTF-8 is a fine one for a file, but not for a message.
+        self.name = name or os.fsencode(self.path.name).decode(errors="replace")
         self._file: SoundFile | None = None
+        self._resampler = StreamResampler(sample_rate, sample_rate)
 
     def __enter__(self) -> Self:
         """Open the file.
@@ -63,6 +66,7 @@ class FileSource:
             If it is missing, not a file, may not be read, is empty, holds no samples or is not audio.
         """
         self._file = _open(self.path)
+        self._resampler = StreamResampler(self._file.samplerate, self.sample_rate, self._file.channels)
         return self
 
     def __exit__(
@@ -98,7 +102,7 @@ class FileSource:
         file = self._file
         if file is None:
             raise RuntimeError("a FileSource is read inside its `with` block")
-        resampler = StreamResampler(file.samplerate, self.sample_rate, file.channels)
+        resampler = self._resampler
         n_block = max(1, int(BLOCK_S * file.samplerate))
         n_read = 0
         reason = "the file ends early"
@@ -123,7 +127,7 @@ class FileSource:
         if n_missing > _header_tolerance(file):
             dropped = max(1, round(n_missing * self.sample_rate / file.samplerate))
             read_s, announced_s = n_read / file.samplerate, file.frames / file.samplerate
-            detail = f"{self.path.name}: {read_s:.2f} s read of {announced_s:.2f} s announced; {reason}"
+            detail = f"{self.name}: {read_s:.2f} s read of {announced_s:.2f} s announced; {reason}"
             yield Chunk(np.zeros(0, dtype=np.float32), dropped, detail=detail)
 
 
@@ -146,7 +150,8 @@ def _open(path: Path) -> SoundFile:
     import soundfile  # noqa: PLC0415 - loaded when first needed
 
     try:
-        file = soundfile.SoundFile(path)
+        # As bytes, which soundfile does not encode again; on Windows names are text.
+        file = soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
     except (soundfile.LibsndfileError, TypeError) as error:
         # TypeError: a name ending in .raw, for which soundfile asks rate and format.
         raise SourceError(

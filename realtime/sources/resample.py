@@ -44,6 +44,10 @@ class StreamResampler:
         self.to_rate = to_rate
         self.channels = channels
         self._soxr: ResampleStream | None = None
+        if from_rate != to_rate:
+            import soxr  # noqa: PLC0415 - loaded when first needed
+
+            self._soxr = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
         self._n_in = 0
         self._n_out = 0
 
@@ -71,7 +75,7 @@ class StreamResampler:
             If the samples have another number of channels.
         """
         mono = self._mix(samples)
-        if self.from_rate == self.to_rate:
+        if self._soxr is None:
             return mono
         self._n_in += len(mono)
         return self._resample(mono)
@@ -115,10 +119,7 @@ class StreamResampler:
         return mono
 
     def _resample(self, mono: FloatArray, *, last: bool = False) -> FloatArray:
-        if self._soxr is None:
-            import soxr  # noqa: PLC0415 - loaded when first needed
-
-            self._soxr = soxr.ResampleStream(self.from_rate, self.to_rate, 1, dtype="float32", quality="HQ")
+        assert self._soxr is not None
         output: FloatArray = self._soxr.resample_chunk(mono, last=last)
         self._n_out += len(output)
         return output

@@ -1,0 +1,331 @@
+"""What cannot be used is refused in one line, which says what was found and what was wanted."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import soundfile
+
+from realtime import artifact
+from realtime.messages import Status
+from realtime.types import State
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from tests.conftest import MakeVoice
+    from tests.realtime.conftest import Outcome, PlugIn, Tonewatch
+
+
+def check_refusal(outcome: Outcome, *parts: str) -> None:
+    assert outcome.code == 2
+    assert outcome.err.startswith("tonewatch: ")
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert outcome.err.endswith("\n")
+    for part in parts:
+        assert part in outcome.err
+    assert outcome.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ("", ["COMMAND", "see: tonewatch --help"]),
+        ("lisen", ["invalid choice: 'lisen'", "listen", "see: tonewatch --help"]),
+        ("listen --bogus", ["--bogus", "--help"]),
+        ("listen --hop fast", ["--hop", "'fast'", "see: tonewatch listen --help"]),
+        ("listen --json --lines", ["not allowed with", "see: tonewatch listen --help"]),
+        ("analyze", ["PATH", "see: tonewatch analyze --help"]),
+        ("analyze x.wav --format pdf", ["'pdf'", "audacity"]),
+    ],
+)
+def test_wrong_flags(arguments: str, parts: list[str], tonewatch: Tonewatch) -> None:
+    check_refusal(tonewatch(*arguments.split()), *parts)
+
+
+# --- microphones ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_portaudio")
+def test_no_portaudio(listen: Tonewatch, tonewatch: Tonewatch) -> None:
+    for outcome in (listen(), listen("--device", "USB"), tonewatch("devices")):
+        check_refusal(outcome, "PortAudio library not found", "apt install libportaudio2", "--demo")
+    outcome = listen("--or-demo", "--fast", "--json")
+    assert outcome.code == 0
+    assert len(outcome.predictions) > 50
+    first, second = outcome.err.splitlines()
+    assert "PortAudio" in first
+    assert second == "tonewatch: plays the bundled demo audio instead of a microphone"
+
+
+def test_no_device(listen: Tonewatch, tonewatch: Tonewatch, plug_in: PlugIn) -> None:
+    plug_in()
+    check_refusal(listen(), "no input device was found", "--demo")
+    check_refusal(tonewatch("devices"), "no microphone", "tonewatch listen --demo")
+    assert len(listen("--or-demo", "--fast", "--json").predictions) > 50
+
+
+@pytest.mark.parametrize(
+    ("wanted", "parts"),
+    [
+        ("Headset", ["'Headset'", "0 'USB Camera' (ALSA), 1 'USB Stick' (ALSA), 2 'Built-in' (ALSA)"]),
+        ("usb", ["'usb' fits 2 input devices: 0 'USB Camera' (ALSA), 1 'USB Stick' (ALSA)"]),
+        ("7", ["no input device has the index 7", "2 'Built-in'"]),
+        ("built", ["2 'Built-in' (ALSA) cannot be opened at 48000 Hz: Device unavailable"]),
+    ],
+)
+def test_device_that_cannot_be_used(
+    wanted: str, parts: list[str], listen: Tonewatch, plug_in: PlugIn
+) -> None:
+    plug_in("USB Camera", "USB Stick", "Built-in")
+    check_refusal(listen("--device", wanted), *parts)
+    # Who names a device wants that one, and no demo instead.
+    check_refusal(listen("--device", wanted, "--or-demo", "--fast"), *parts)
+
+
+# --- files that cannot be used ----------------------------------------------------------------------------
+
+
+def no_audio(folder: Path, kind: str) -> Path:
+    path = folder / f"{kind}.wav"
+    match kind:
+        case "empty":
+            path.touch()
+        case "headless":
+            path.write_bytes(b"This is no audio at all.\n" * 100)
+        case "silent":
+            soundfile.write(path, np.zeros(0), 16_000)
+        case "cut":
+            soundfile.write(path, np.zeros(16_000), 16_000)
+            path.write_bytes(path.read_bytes()[:44])
+        case "looped":
+            path.symlink_to(path)
+        case "folder":
+            path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "listening", "analyzing"),
+    [
+        ("missing", "does not exist; wanted an audio file", "no such file or folder"),
+        ("empty", "is empty (0 bytes); wanted an audio file", "is empty (0 bytes)"),
+        ("headless", "is not audio that can be read: wanted WAV, FLAC", "is not audio that can be read"),
+        ("silent", "holds no audio (0 samples)", "holds no audio (0 samples)"),
+        ("cut", "holds no audio (0 samples)", "holds no audio (0 samples)"),
+        ("looped", "cannot be opened: ", "no such file or folder"),
+        (
+            "folder",
+            "is a directory; wanted an audio file",
+            "a folder without audio; wanted files that end in",
+        ),
+    ],
+)
+def test_file_that_cannot_be_used(
+    *,
+    kind: str,
+    listening: str,
+    analyzing: str,
+    listen: Tonewatch,
+    tonewatch: Tonewatch,
+    tiny_model: Path,
+    tmp_path: Path,
+) -> None:
+    path = no_audio(tmp_path, kind)
+    check_refusal(
+        listen("--input", path, "--fast", "--log", tmp_path / "log.jsonl", "--quiet"), str(path), listening
+    )
+    for flags in ([], ["--whole"], ["--format", "json"], ["--format", "csv"]):
+        check_refusal(tonewatch("analyze", path, "--model", tiny_model, *flags), str(path), analyzing)
+
+
+# --- standard input ---------------------------------------------------------------------------------------
+
+
+class Stdin:
+    """A standard input that holds bytes."""
+
+    def __init__(self, data: bytes, *, terminal: bool = False) -> None:
+        self.buffer = io.BytesIO(data)
+        self.terminal = terminal
+        self.buffer.isatty = self.isatty  # type: ignore[method-assign]
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+def pcm(samples: npt.NDArray[np.float32]) -> bytes:
+    data: bytes = np.clip(samples * 32_768, -32_768, 32_767).astype("<i2").tobytes()
+    return data
+
+
+def test_standard_input_that_ends_inside_a_sample(
+    listen: Tonewatch, make_voice: MakeVoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = pcm(make_voice(5.2))
+    outcomes = []
+    for more in (b"", b"\x07"):
+        monkeypatch.setattr(sys, "stdin", Stdin(data + more))
+        outcomes.append(listen("--input", "-", "--json"))
+    whole, torn = outcomes
+    assert whole.code == torn.code == 0
+    due = [p for p in whole.predictions if p.end_s <= 5.2]
+    assert len(due) == 5
+    assert [(p.end_s, p.probabilities) for p in torn.predictions if p.end_s <= 5.2] == [
+        (p.end_s, p.probabilities) for p in due
+    ]
+    (told,) = (m for m in torn.messages if isinstance(m, Status) and m.state is State.RECOVERING)
+    assert "stdin ended with 1 bytes left over; wanted whole frames of 2 bytes" in told.detail
+    # The sample that was cut, and those before it that no window holds.
+    assert told.dropped == 1 + round(0.2 * 16_000)
+
+
+def test_standard_input_without_a_byte(listen: Tonewatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin(b""))
+    outcome = listen("--input", "-", "--json")
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+    assert outcome.err.startswith("tonewatch: stdin ended without a single byte; ")
+    assert [m.state for m in outcome.messages if isinstance(m, Status)] == [State.STOPPED]
+
+
+def test_standard_input_that_is_a_terminal(listen: Tonewatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin(b"", terminal=True))
+    check_refusal(
+        listen("--input", "-", "--rate", "44100", "--channels", "2"),
+        "stdin is a terminal; pipe raw samples in",
+        "arecord -q -t raw -f S16_LE -r 44100 -c 2",
+    )
+
+
+# --- settings, logs, addresses ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("hopp_s = 1", ["mine.toml", "unknown key 'hopp_s'", "'hop_s'"]),
+        ("hop_s = ", ["mine.toml", "not TOML"]),
+        ("channels = 'two'", ["mine.toml", "Expected `int`, got `str`", "channels"]),
+        (None, ["mine.toml", "No such file"]),
+    ],
+)
+def test_configuration_that_cannot_be_used(
+    text: str | None, parts: list[str], tonewatch: Tonewatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    if text is not None:
+        path.write_text(text)
+    check_refusal(tonewatch("listen", "--config", path), *parts)
+    check_refusal(tonewatch("analyze", "x.wav", "--config", path), *parts)
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        (["--hop", "0.013"], ["hop is 0.013 s", "0.025 s"]),
+        (["--hop", "-1"], ["hop_s is -1.0", "above 0"]),
+        (["--smoothing", "mean"], ["'mean'", "none, exponential:ALPHA"]),
+        (["--min-probability", "1.5"], ["1.5", "from 0 to 1"]),
+        (["--format", "mp3"], ["'mp3'", "format"]),
+        (["--rate", "10"], ["rate is 10", "1000 to 768000 Hz"]),
+        (["--channels", "0"], ["channels is 0", "1 to 64"]),
+        (["--device", "1"], ["device and demo", "one place to listen to"]),
+        (["--serve", "127.0.0.1:http"], ["'127.0.0.1:http'", "HOST:PORT"]),
+        (["--quiet"], ["nowhere to go", "--log or --serve"]),
+        (["--log", "day.txt"], ["day.txt", "'.txt'", ".jsonl", ".csv"]),
+        (["--log", "no/such/folder/day.csv"], ["no/such/folder/day.csv", "No such file"]),
+    ],
+)
+def test_settings_that_cannot_be_used(flags: list[str], parts: list[str], listen: Tonewatch) -> None:
+    check_refusal(listen("--demo", "--fast", *flags), *parts)
+
+
+def test_log_with_another_header(listen: Tonewatch, tmp_path: Path) -> None:
+    path = tmp_path / "shopping.csv"
+    path.write_text("item,price\nmilk,1\n")
+    check_refusal(listen("--demo", "--fast", "--log", path), str(path), "item,price", "wanted")
+    assert path.read_text() == "item,price\nmilk,1\n"
+
+
+def test_port_in_use(listen: Tonewatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        check_refusal(
+            listen("--demo", "--fast", "--serve", address), address, "another program", "choose another one"
+        )
+
+
+# --- models --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("my_models")
+@pytest.mark.parametrize(
+    "command", [["listen", "--demo", "--model"], ["analyze", ".", "--model"], ["models"]]
+)
+def test_unknown_model(command: list[str], tonewatch: Tonewatch, recording: Path) -> None:
+    command = [str(recording) if word == "." else word for word in command]
+    check_refusal(
+        tonewatch(*command, "large"),
+        "no model 'large'",
+        "there are: tiny-float16, tiny-float32, tiny-frames, tiny-int8",
+    )
+
+
+def damage(folder: Path, how: str) -> None:
+    model, card = folder / "model.tflite", folder / "card.json"
+    data, plain = model.read_bytes(), json.loads(card.read_text())
+    match how:
+        case "truncated":
+            model.write_bytes(data[: len(data) // 2])
+        case "tampered":
+            model.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        case "missing":
+            model.unlink()
+        case "no card":
+            card.unlink()
+        case "cut card":
+            card.write_text(card.read_text()[:100])
+        case "newer":
+            card.write_text(json.dumps({**plain, "format_version": artifact.FORMAT_VERSION + 1, "more": 1}))
+        case "mismatched":
+            card.write_text(json.dumps({**plain, "n_selected": 31, "input_shape": [1, 31]}))
+        case "other labels":
+            card.write_text(json.dumps({**plain, "labels": plain["labels"][:-1]}))
+        case "no model":
+            other = folder / "preprocess.npz"
+            model.write_bytes(other.read_bytes())
+            plain["sha256"]["model.tflite"] = plain["sha256"]["preprocess.npz"]
+            card.write_text(json.dumps(plain))
+
+
+@pytest.mark.parametrize(
+    ("how", "parts"),
+    [
+        ("truncated", ["model.tflite", "SHA-256", "wants", "copy the model's folder again"]),
+        ("tampered", ["model.tflite", "SHA-256", "wants", "copy the model's folder again"]),
+        ("missing", ["model.tflite", "No such file"]),
+        ("no card", ["card.json", "No such file"]),
+        ("cut card", ["card.json"]),
+        ("newer", ["card.json", "2", "1"]),
+        ("mismatched", ["preprocess.npz", "shape (30,)", "wanted", "shape (31,)"]),
+        ("other labels", ["card.json", "output_shape is [1, 8]; wanted [1, 7]"]),
+        ("no model", ["model.tflite"]),
+    ],
+)
+def test_damaged_model(
+    *, how: str, parts: list[str], tonewatch: Tonewatch, tiny_model: Path, tmp_path: Path, recording: Path
+) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny_model, folder)
+    damage(folder, how)
+    check_refusal(tonewatch("listen", "--demo", "--fast", "--model", folder), str(folder), *parts)
+    check_refusal(tonewatch("analyze", recording, "--model", folder), str(folder), *parts)

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import pytest
+from rich.console import Console
+
+from realtime import analysis, artifact, messages, reports
+from realtime.analysis import NO_VOICE, Analysis
+from realtime.artifact import Scores
+from realtime.types import Prediction, Segment, State, Status, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LABELS = ("neutral", "happy", "sad")
+STREAM = Stream("talk.wav", "tiny", LABELS, 16_000, 48_000, 8_000)
+SHARES = [(0.1, 0.2, 0.7), (0.2, 0.3, 0.5), (0.1, 0.8, 0.1)]
+PREDICTIONS = tuple(
+    Prediction(
+        STREAM,
+        seq,
+        8_000 * seq,
+        48_000 + 8_000 * seq,
+        LABELS[int(np.argmax(p))],
+        max(p),
+        p,
+        p[::-1],
+        -21.4,
+        9 * seq,
+    )
+    for seq, p in enumerate(SHARES)
+)
+TALK = Analysis(
+    path=Path("some, folder") / "talk [bold].wav",
+    labels=LABELS,
+    duration_s=4.0,
+    events=(
+        Status(STREAM, State.STARTING, "collecting", 0),
+        Segment(STREAM, "sad", 0, None, 0.7),
+        *PREDICTIONS,
+        Status(STREAM, State.RECOVERING, "lost", 63_000, None, 12),
+        Status(STREAM, State.STOPPED, "", 64_000),
+    ),
+    label="happy",
+    probability=0.43,
+    probabilities=np.array([0.13, 0.43, 0.43], np.float32),
+    truth="sad",
+)
+QUIET = replace(
+    TALK,
+    path=Path("quiet.wav"),
+    events=(),
+    label=NO_VOICE,
+    probability=0.0,
+    probabilities=np.zeros(3, np.float32),
+    truth=None,
+)
+
+
+def printed(show: Callable[[Console], None], width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    show(console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of every row below a table's header."""
+    return [
+        [cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if line[:1] == "│"
+    ]
+
+
+# --- for programs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_json(*, whole: bool) -> None:
+    talk, quiet = json.loads(reports.as_json([TALK, QUIET], whole=whole))
+    assert talk["file"] == str(TALK.path)
+    assert (talk["label"], talk["truth"], talk["duration_s"]) == ("happy", "sad", 4.0)
+    assert talk["probabilities"] == pytest.approx({"neutral": 0.13, "happy": 0.43, "sad": 0.43})
+    assert (quiet["label"], quiet["truth"], quiet["probability"]) == (NO_VOICE, None, 0.0)
+    if whole:
+        assert "events" not in talk
+    else:
+        # The timeline is made of the messages that go over the wire.
+        decoded = [messages.decode(json.dumps(event)) for event in talk["events"]]
+        assert decoded == [messages.to_message(event) for event in TALK.events]
+        assert quiet["events"] == []
+
+
+def test_json_of_nothing() -> None:
+    assert json.loads(reports.as_json([], whole=True)) == []
+
+
+def test_csv_of_windows() -> None:
+    found = list(csv.DictReader(io.StringIO(reports.as_csv([TALK, QUIET], whole=False))))
+    assert len(found) == len(PREDICTIONS)
+    for row, p in zip(found, PREDICTIONS, strict=True):
+        assert (row["file"], row["truth"], row["label"]) == (str(TALK.path), "sad", p.label)
+        assert (float(row["start_s"]), float(row["end_s"])) == (p.start / 16_000, p.end / 16_000)
+        assert tuple(float(row[label]) for label in LABELS) == p.smoothed
+        assert float(row["probability"]) == p.probability
+
+
+def test_csv_of_recordings() -> None:
+    talk, quiet = csv.DictReader(io.StringIO(reports.as_csv([TALK, QUIET], whole=True)))
+    assert (talk["file"], talk["label"], talk["start_s"], talk["end_s"]) == (
+        str(TALK.path),
+        "happy",
+        "0",
+        "4.000",
+    )
+    assert [float(talk[label]) for label in LABELS] == [0.13, 0.43, 0.43]
+    assert (quiet["label"], quiet["truth"], float(quiet["probability"])) == (NO_VOICE, "", 0)
+
+
+def test_csv_of_nothing() -> None:
+    (header,) = csv.reader(io.StringIO(reports.as_csv([], whole=True)))
+    assert header[:2] == ["file", "truth"]
+
+
+def stretches(text: str) -> list[tuple[float, float, str]]:
+    lines = (line.split("\t") for line in text.splitlines())
+    return [(float(start), float(end), label) for start, end, label in lines]
+
+
+def test_audacity() -> None:
+    found = stretches(reports.as_audacity([TALK], whole=False))
+    assert found == [(0.0, 2.25, "sad"), (2.25, 4.0, "happy")]
+    assert stretches(reports.as_audacity([TALK], whole=True)) == [(0.0, 4.0, "happy")]
+    # A track belongs to one recording, so several are told apart.
+    both = stretches(reports.as_audacity([TALK, QUIET], whole=True))
+    assert [label for *_, label in both] == ["talk [bold].wav: happy", f"quiet.wav: {NO_VOICE}"]
+    assert reports.as_audacity([QUIET], whole=False) == ""
+
+
+# --- for people -------------------------------------------------------------------------------------------
+
+
+def test_table_of_windows() -> None:
+    text = printed(lambda console: reports.print_table(console, [TALK], whole=False))
+    assert text.splitlines()[0].strip() == str(TALK.path)
+    starting, *windows, recovering, stopped = rows(text)
+    assert starting[:3] == ["0.0 s", "", "starting"]
+    assert windows[0] == ["0.0 s", "3.0 s", "sad", "70.0%", "-21 dBFS"]
+    assert [row[2] for row in windows] == ["sad", "sad", "happy"]
+    assert recovering[2:] == ["recovering", "", "12 samples lost"]
+    assert stopped[:3] == ["4.0 s", "", "stopped"]
+    assert "whole: happy 43.0%" in text
+
+
+def test_table_of_recordings() -> None:
+    text = printed(lambda console: reports.print_table(console, [TALK, QUIET], whole=True))
+    assert rows(text) == [
+        [str(TALK.path), "happy", "43.0%", "4.0", "sad"],
+        ["quiet.wav", NO_VOICE, "0.0%", "4.0", ""],
+    ]
+    # Where no name carries a label there is no column for it.
+    assert rows(printed(lambda console: reports.print_table(console, [QUIET], whole=True)))[0][-1] == "4.0"
+
+
+def test_score() -> None:
+    answers = [("sad", "sad"), ("sad", "happy"), ("happy", "happy"), ("happy", NO_VOICE)]
+    analyses = [replace(TALK, truth=truth, label=label) for truth, label in answers]
+    score = analysis.score(analyses, LABELS)
+    assert score is not None
+    text = printed(lambda console: reports.print_score(console, score))
+    # F1: happy 2 * 1 / (2 + 2), sad 2 * 1 / (2 + 1).
+    assert f"accuracy 50.0%, macro F1 {(0.5 + 2 / 3) / 2:.2f}, on 4 recordings" in text
+    # Columns of answers that nobody gave are left out, unless they are classes.
+    assert "unknown" not in text
+    assert rows(text) == [
+        ["neutral", "0", "·", "·", "·"],
+        ["happy", "·", "1", "·", "1"],
+        ["sad", "·", "1", "1", "·"],
+    ]
+    one = analysis.score(analyses[:1], LABELS)
+    assert one is not None
+    assert printed(lambda console: reports.print_score(console, one)).splitlines() == [
+        "accuracy 100.0%, macro F1 1.00, on 1 recording with a label in the name"
+    ]
+
+
+@pytest.fixture
+def card(tiny_model: Path) -> artifact.Card:
+    """A card with scores."""
+    scores = Scores(
+        n=10, accuracy=0.7, uar=0.65, macro_f1=0.6, ece=0.05, confusion=np.eye(8, dtype=int).tolist()
+    )
+    return msgspec.structs.replace(
+        artifact.read(tiny_model).card,
+        name="large",
+        description="392 features [of 400]; not [/] markup",
+        scores={"speaker": {"windows": {"all": scores, "song": msgspec.structs.replace(scores, n=4)}}},
+    )
+
+
+def test_models(card: artifact.Card) -> None:
+    unscored = msgspec.structs.replace(card, name="small", scores={})
+    text = printed(lambda console: reports.print_models(console, [card, unscored], "small"))
+    assert rows(text) == [
+        ["large", "8", "3 s", "70.0% (UAR 0.65)", "float32"],
+        ["small (default)", "8", "3 s", "not measured", "float32"],
+    ]
+
+
+def test_card(card: artifact.Card) -> None:
+    text = printed(lambda console: reports.print_card(console, card))
+    assert text.startswith("large: 392 features [of 400]; not [/] markup\n")
+    protocols = [row for row in rows(text) if row[0] == "speaker"]
+    assert protocols == [
+        ["speaker", "windows", "all", "10", "70.0%", "0.650", "0.600", "0.050"],
+        ["speaker", "windows", "song", "4", "70.0%", "0.650", "0.600", "0.050"],
+    ]
+    # One confusion matrix for the whole, none for its parts.
+    assert text.count("label \\ answer") == 1
+    diagonal = [row[1 + i] for i, row in enumerate(rows(text)[2:])]
+    assert diagonal == ["1"] * 8
+    assert math.isclose(card.scores["speaker"]["windows"]["all"].accuracy, 0.7)
