@@ -7,8 +7,9 @@ microphone or a file, `subscribe` over those of a server.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
+# As type checkers know it: `typing` itself takes longer to import than the rest of this module.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from realtime.classifier import Classifier, load
     from realtime.client import subscribe

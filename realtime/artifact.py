@@ -194,7 +194,7 @@ def read(path: str | os.PathLike[str]) -> Artifact:
     """
     folder = Path(path)
     card_path = folder / CARD_FILE
-    card = read_card(card_path)
+    card = _read_card(card_path)
     contents = {}
     for name in (MODEL_FILE, PREPROCESS_FILE):
         contents[name] = _read_bytes(folder / name)
@@ -211,24 +211,6 @@ def read(path: str | os.PathLike[str]) -> Artifact:
     preprocessing = _read_preprocessing(folder / PREPROCESS_FILE, contents[PREPROCESS_FILE], card, spec)
     _check_fit(card_path, card, spec)
     return Artifact(folder, card, spec, preprocessing, contents[MODEL_FILE])
-
-
-def read_card(path: Path) -> Card:
-    """Read and check a model's `card.json` alone; errors as `read`."""
-    data = _read_bytes(path)
-    try:
-        # The version first: a newer card may hold what this program does not know.
-        version = msgspec.json.decode(data, type=_Version).format_version
-        if version > FORMAT_VERSION:
-            raise ArtifactError(
-                f"{path}: format_version is {version}, this program reads up to {FORMAT_VERSION}; "
-                "install a newer tonewatch"
-            )
-        if version < 1:
-            raise ArtifactError(f"{path}: format_version is {version}; wanted {FORMAT_VERSION}")
-        return msgspec.json.decode(data, type=Card)
-    except msgspec.DecodeError as error:
-        raise ArtifactError(f"{path}: not a model card: {error}") from None
 
 
 def write(
@@ -268,6 +250,23 @@ def write(
 
 class _Version(msgspec.Struct):
     format_version: int
+
+
+def _read_card(path: Path) -> Card:
+    data = _read_bytes(path)
+    try:
+        # The version first: a newer card may hold what this program does not know.
+        version = msgspec.json.decode(data, type=_Version).format_version
+        if version > FORMAT_VERSION:
+            raise ArtifactError(
+                f"{path}: format_version is {version}, this program reads up to {FORMAT_VERSION}; "
+                "install a newer tonewatch"
+            )
+        if version < 1:
+            raise ArtifactError(f"{path}: format_version is {version}; wanted {FORMAT_VERSION}")
+        return msgspec.json.decode(data, type=Card)
+    except msgspec.DecodeError as error:
+        raise ArtifactError(f"{path}: not a model card: {error}") from None
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -374,10 +374,16 @@ def _models(arguments: argparse.Namespace) -> int:
     if arguments.name is not None:
         reports.print_card(console, artifact.read(artifact.find(arguments.name)).card)
         return 0
-    folders = [artifact.find(name) for name in artifact.model_names()]
-    cards = [artifact.read_card(folder / artifact.CARD_FILE) for folder in folders]
+    cards, broken = [], []
+    for name in artifact.model_names():
+        try:
+            cards.append(artifact.read(artifact.find(name)).card)
+        except TonewatchError as error:
+            broken.append(str(error))
     reports.print_models(console, cards, artifact.DEFAULT_MODEL)
-    return 0
+    for text in broken:
+        _report(text)
+    return EXIT_BAD_INPUT if broken else 0
 
 
 if __name__ == "__main__":

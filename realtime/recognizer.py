@@ -224,7 +224,7 @@ class Recognizer:
         self._forget_audio()
         if state in PREDICTING:
             state = State.RECOVERING
-        return self._tell(state, f"{n_samples} samples lost: {reason}")
+        return self._tell(state, reason)
 
     def _tell(self, state: State, detail: str, signal: Signal | None = None) -> list[Event]:
         """Return the events of a state: when it is new, and again now and then while nothing is predicted."""

@@ -79,9 +79,7 @@ class View:
         if isinstance(event, Prediction):
             counts = dict(view.counts)
             counts[event.label] = counts.get(event.label, 0) + 1
-            return replace(
-                view, prediction=event, level_dbfs=event.level_dbfs, counts=tuple(counts.items())
-            )
+            return replace(view, prediction=event, level_dbfs=event.level_dbfs, counts=tuple(counts.items()))
         return replace(
             view,
             state=event.state,

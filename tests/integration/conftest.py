@@ -125,7 +125,7 @@ def virtual_microphone(
             f"the virtual microphone needs {', '.join(missing)}: install pulseaudio, pulseaudio-utils"
         )
     try:
-        import sounddevice  # noqa: PLC0415 - needs PortAudio
+        import sounddevice
     except OSError:
         pytest.skip("the virtual microphone needs PortAudio: install libportaudio2")
     # Sockets allow short paths only, and a test's temporary folder may be too deep.
