@@ -22,6 +22,8 @@ VOICED_SHARE = 0.1
 """Share of a window's frames that must be voiced: 0.3 s of 3 s."""
 ENERGY_SHARE = 0.3
 """Share of a window's energy that voiced frames must carry: in clatter over a faint hum they do not."""
+STEADY_WITHIN_DB = 2.5
+"""A window whose level varies by no more than this (standard deviation) is hum, a tone or an engine."""
 CLIPPED_FROM = 0.99
 """Samples of this magnitude and more count as clipped."""
 CLIPPED_SHARE = 0.005
@@ -40,15 +42,18 @@ def hears_voice(rms: npt.NDArray[np.float64], harmonicity: npt.NDArray[np.float6
 
     Notes
     -----
-    A voice is harmonic for a while, and what is harmonic is what is loud. This turns away silence, hiss,
-    rain, wind and clatter; it lets pass what is harmonic too: engines at speed, animals' calls, music.
+    A voice is harmonic for a while, what is harmonic is what is loud, and it rises and falls. This turns
+    away silence, hiss, rain, wind, clatter, hum and steady tones; it lets pass what is harmonic and rises
+    and falls too: some engines, animals' calls, music.
     """
     audible = 10 ** (AUDIBLE_FROM_DBFS / 20)
     voiced = (harmonicity >= HARMONIC_FROM) & (rms >= audible)
     energy = rms**2
+    level_db = 20 * np.log10(np.maximum(rms, 10 ** (SILENCE_DBFS / 20)))
     return bool(
         np.count_nonzero(voiced) >= VOICED_SHARE * len(rms)
         and energy[voiced].sum() >= ENERGY_SHARE * energy.sum()
+        and level_db.std() > STEADY_WITHIN_DB
     )
 
 

@@ -116,6 +116,20 @@ class Analysis:
         """The windows with a voice."""
         return tuple(event for event in self.events if isinstance(event, Prediction))
 
+    @property
+    def dropped(self) -> int:
+        """Samples that were lost, at the model's sample rate: the file is damaged or holds no numbers."""
+        return sum(event.dropped for event in self.events if isinstance(event, Prediction | Status))
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """Why samples were lost, for people."""
+        return tuple(
+            event.detail
+            for event in self.events
+            if isinstance(event, Status) and event.dropped and event.detail
+        )
+
     def timeline(self) -> tuple[Stretch, ...]:
         """Return labelled stretches that do not overlap: each moment has the label of the window about it.
 
@@ -126,7 +140,7 @@ class Analysis:
         predictions = self.predictions
         for i, p in enumerate(predictions):
             stream = p.stream
-            middle, half = (p.start + p.end) / 2, stream.hop / 2
+            middle, half = p.start + stream.window / 2, stream.hop / 2
             follows = i > 0 and p.start - predictions[i - 1].start == stream.hop
             leads = i + 1 < len(predictions) and predictions[i + 1].start - p.start == stream.hop
             start_s = (middle - half if follows else p.start) / stream.sample_rate

@@ -90,13 +90,15 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     temperature: float = 1.0
     """What logits are divided by, so that probabilities are neither too sure nor too unsure."""
     thresholds: dict[str, float] = {}
-    """Probability below which a prediction is `unknown`, by the precision it gives; may be empty."""
+    """Smoothed probability from which on predictions reach a precision, by that precision; for those who
+    choose a `min_probability`, none is applied by itself. May be empty."""
     input_shape: list[int]
     output_shape: list[int]
     quantisation: Literal["float32", "float16", "int8"]
     training: Training
     scores: dict[str, dict[str, dict[str, Scores]]] = {}
-    """By protocol (`random`, `speaker`), unit (`clips`, `windows`) and part (`all`, `speech`, `song`)."""
+    """By protocol (`random`, `speaker`), unit (`clips`, `windows`, `rooms`: windows at other levels and in a
+    room's noise) and part (`all`, `speech`, `song`)."""
     scores_note: str = ""
     """What the scores were measured on, and the command that measures them again."""
     sha256: dict[str, str]

@@ -345,7 +345,8 @@ def _analyze(arguments: argparse.Namespace) -> int:
         write = {"json": reports.as_json, "csv": reports.as_csv, "audacity": reports.as_audacity}
         sys.stdout.write(write[arguments.report](found, whole=whole).rstrip("\n") + "\n")
         sys.stdout.flush()
-    for text in failed:
+    lost = [f"{a.path}: {a.dropped} samples lost: {'; '.join(a.losses)}" for a in found if a.dropped]
+    for text in (*failed, *lost):
         _report(text)
     if failed and len(files) > 1:
         _report(f"{len(failed)} of {len(files)} files could not be judged")

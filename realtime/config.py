@@ -148,7 +148,14 @@ def load(flags: Mapping[str, Any], path: Path | None = None) -> Settings:
     if places & given.keys():
         # A flag that says where to listen replaces whatever the file says of that.
         stored = {name: value for name, value in stored.items() if name not in places}
-    return _convert({**stored, **given}, "")
+    settings = _convert({**stored, **given}, "")
+    unused = [name for name in ("rate", "format", "channels") if name in given]
+    if unused and settings.input != "-":
+        raise SettingsError(
+            f"{' and '.join(unused)} are given, which only raw samples on standard input need: "
+            "audio files and microphones say theirs; wanted --input - beside them"
+        )
+    return settings
 
 
 def _read(path: Path) -> dict[str, Any]:

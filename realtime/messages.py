@@ -127,6 +127,10 @@ class Status(_Message, frozen=True, kw_only=True, tag="status"):
     """Why, for people; may be empty."""
     since_s: float
     """When the state began, in seconds since the stream began."""
+    at_s: float
+    """When this is told, in seconds since the stream began: later than `since_s` where it is told again."""
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
+    """Date of that moment, RFC 3339, in UTC."""
     level_dbfs: float | None
     """Root mean square of the newest window, in dB relative to full scale; null before there is one."""
     dropped: int
@@ -213,6 +217,8 @@ def to_message(event: types.Event) -> Message:
                 state=event.state,
                 detail=event.detail,
                 since_s=_seconds(stream.seconds(event.since)),
+                at_s=_seconds(stream.seconds(event.at)),
+                time=stream.date(event.at),
                 level_dbfs=None if event.level_dbfs is None else _level(event.level_dbfs),
                 dropped=int(event.dropped),
             )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from realtime import activity, decision
-from realtime.errors import SettingsError
+from realtime.errors import SettingsError, SourceError
 from realtime.features import WindowExtractor
 from realtime.types import Chunk, Latency, Prediction, State, Status, Stream
 
@@ -105,7 +105,7 @@ class Recognizer:
     ) -> None:
         if not 0 <= min_probability <= 1:
             raise SettingsError(f"min_probability is {min_probability}; wanted a number from 0 to 1")
-        hop = model.hop if hop_s is None else _whole_frames(hop_s, model.spec)
+        hop = model.hop if hop_s is None else _whole_frames(hop_s, model)
         dates = {} if started is None else {"started": started}
         self.stream = Stream(
             name, model.name, model.labels, model.spec.sample_rate, model.window, hop, **dates
@@ -120,7 +120,7 @@ class Recognizer:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything: the next sample is a stream's first."""
+        """Forget everything but the stream's name and date: the next sample is its first."""
         self._position = _Position()
         self._forget_audio()
         self._segments.reset()
@@ -132,9 +132,15 @@ class Recognizer:
         ----------
         chunk
             A `Chunk`, or its samples alone [shape=(n,), dtype=float32], mono, at the model's sample rate.
+
+        Raises
+        ------
+        SourceError
+            Where the samples are no floating-point numbers, or have more than one dimension.
         """
         if not isinstance(chunk, Chunk):
             chunk = Chunk(chunk)
+        _check_samples(chunk.samples)
         events: list[Event] = []
         if self._position.state is None:
             events.append(self._enter(State.STARTING, "collecting the first window"))
@@ -199,7 +205,8 @@ class Recognizer:
         inference_s = self._now() - before
         smoothed = self._smoother.push(probabilities)
         label, probability = decision.decide(smoothed, self.stream.labels, self._min_probability)
-        end = position.origin + window.end
+        # The last window of a recording is filled up behind its end.
+        end = min(position.origin + window.end, position.index)
         prediction = Prediction(
             stream=self.stream,
             seq=position.seq,
@@ -252,7 +259,9 @@ class Recognizer:
         position.state = state
         position.told = position.index
         level_dbfs = None if signal is None else signal.level_dbfs
-        return Status(self.stream, state, detail, position.since, level_dbfs, position.take_dropped())
+        return Status(
+            self.stream, state, detail, position.since, position.index, level_dbfs, position.take_dropped()
+        )
 
 
 _DETAILS = {
@@ -286,14 +295,18 @@ class _Position:
         return dropped
 
 
-def _whole_frames(hop_s: float, spec: FeatureSpec) -> int:
+def _whole_frames(hop_s: float, model: Model) -> int:
     """Return a hop in samples.
 
     Raises
     ------
     SettingsError
-        Where it is no whole number of frames.
+        Where it is no whole number of frames, or so long that samples would fall between windows.
     """
+    spec = model.spec
+    window_s = model.window / spec.sample_rate
+    if hop_s > window_s:
+        raise SettingsError(f"hop is {hop_s:g} s; wanted at most the model's window, {window_s:g} s")
     frame_s = spec.frame_hop / spec.sample_rate
     n_frames = round(hop_s / frame_s) if np.isfinite(hop_s) else 0
     if n_frames < 1 or abs(n_frames * frame_s - hop_s) > 1e-6:  # noqa: PLR2004 - rounding of decimals
@@ -303,6 +316,18 @@ def _whole_frames(hop_s: float, spec: FeatureSpec) -> int:
             f"such as {near:g} s"
         )
     return n_frames * spec.frame_hop
+
+
+def _check_samples(samples: FloatArray) -> None:
+    """Refuse what only looks like audio; integers above all, whose scale nobody can guess."""
+    # Annotated as an array, but users call this too.
+    kind = getattr(samples, "dtype", None)
+    if kind is None or samples.ndim != 1 or not np.issubdtype(kind, np.floating):
+        found = type(samples).__name__ if kind is None else f"{kind} of shape {samples.shape}"
+        raise SourceError(
+            f"samples are {found}; wanted a NumPy array of floating-point numbers of shape (n,): mono, full "
+            "scale ±1 (divide 16-bit samples by 32768)"
+        )
 
 
 def _split_valid(samples: FloatArray) -> Iterator[tuple[FloatArray, int]]:

@@ -99,7 +99,7 @@ def print_table(console: Console, analyses: Sequence[Analysis], *, whole: bool) 
                     f"{event.level_dbfs:.0f} dBFS",
                 )
             elif isinstance(event, Status):
-                at = f"{event.stream.seconds(event.since):.1f} s"
+                at = f"{event.stream.seconds(event.at):.1f} s"
                 lost = f"{event.dropped} samples lost" if event.dropped else ""
                 table.add_row(at, "", Text(str(event.state), style="dim"), "", Text(lost, style="bold red"))
         console.print(table)
@@ -179,6 +179,9 @@ def print_card(console: Console, card: Card) -> None:
         f"trained on: {', '.join(card.training.corpora)}; made by: {card.training.command}", markup=False
     )
     console.print(f"licence: {card.training.licence}", markup=False)
+    for precision, probability in card.thresholds.items():
+        share = f"{float(precision):.0%}"
+        console.print(f"of predictions with a probability of {probability:g} and more, {share} are right")
     if card.scores_note:
         console.print(card.scores_note, markup=False)
     table = Table("protocol", "unit", "part", "n", "accuracy", "UAR", "macro F1", "ECE")
@@ -214,6 +217,7 @@ def _plain(a: Analysis, *, whole: bool) -> dict[str, Any]:
             label: round(p, 6) for label, p in zip(a.labels, a.probabilities.tolist(), strict=True)
         },
         "truth": a.truth,
+        "dropped": a.dropped,
     }
     if not whole:
         plain["events"] = [messages.to_message(event) for event in a.events]

@@ -216,6 +216,8 @@ class Status:
         Why, for people; may be empty.
     since
         The sample at which the state began.
+    at
+        The sample at which this is told: later than `since` where it is told again.
     level_dbfs
         Root mean square of the newest window, in dB relative to full scale; None before there is one.
     dropped
@@ -226,6 +228,7 @@ class Status:
     state: State
     detail: str
     since: int
+    at: int
     level_dbfs: float | None = None
     dropped: int = 0
 

@@ -44,7 +44,7 @@ def scores_table() -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for protocol in ("speaker", "random"):
-        for unit in ("clips", "windows"):
+        for unit in ("clips", "windows", "rooms"):
             for part in ("all", "speech", "song"):
                 s = card.scores[protocol][unit][part]
                 lines.append(
@@ -114,6 +114,8 @@ def test_every_state_and_setting_of_the_file_is_real(tmp_path: Path) -> None:
     path = tmp_path / "tonewatch.toml"
     path.write_text(stored)
     config.load({}, path)
+    for name in config.Settings.__struct_fields__:
+        assert f"{name} = " in stored
     table = messages.markdown_table()
     for state in State:
         assert f"`{state}`" in table
@@ -128,7 +130,7 @@ def server() -> Iterator[EventServer]:
 
     def send() -> None:
         while not stop.wait(0.1):
-            server.publish(Status(stream, State.SILENT, "", 0))
+            server.publish(Status(stream, State.SILENT, "", 0, 0))
 
     thread = threading.Thread(target=send)
     thread.start()

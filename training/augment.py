@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def vary(samples: FloatArray, sample_rate: int, copies: Copies, rng: np.random.Generator) -> FloatArray:
-    """Return one copy of a clip: faster or slower, louder or softer, and behind some silence.
+    """Return one copy of a clip: faster or slower, louder or softer, in a room, behind some silence.
 
     Parameters
     ----------
@@ -38,5 +38,27 @@ def vary(samples: FloatArray, sample_rate: int, copies: Copies, rng: np.random.G
     if copies.speed:
         resampler = StreamResampler(round(sample_rate * (1 + speed)), sample_rate)
         samples = np.concatenate((resampler.push(samples), resampler.finish()))
-    louder = np.clip(samples * np.float32(10 ** (gain_db / 20)), -1, 1)
-    return np.concatenate((np.zeros(n_silent, dtype=np.float32), louder)).astype(np.float32)
+    louder = samples * np.float32(10 ** (gain_db / 20))
+    placed = np.concatenate((np.zeros(n_silent, dtype=np.float32), louder))
+    if copies.room_dbfs is not None:
+        placed = placed + room_noise(len(placed), rng.uniform(*copies.room_dbfs), rng)
+    return np.asarray(np.clip(placed, -1, 1), dtype=np.float32)
+
+
+def room_noise(n_samples: int, level_dbfs: float, rng: np.random.Generator) -> FloatArray:
+    """Return the noise of a room and its microphone: steady, of a random colour [shape=(n_samples,)].
+
+    Parameters
+    ----------
+    n_samples
+        How much.
+    level_dbfs
+        Its root mean square, in dB relative to full scale.
+    rng
+        Draws the noise, and its colour: from white to brown, 6 dB per octave.
+    """
+    spectrum = np.fft.rfft(rng.standard_normal(n_samples))
+    frequencies = np.arange(1, len(spectrum) + 1)
+    noise = np.fft.irfft(spectrum * frequencies ** -rng.uniform(0, 1), n_samples)
+    level = np.sqrt(np.mean(noise**2)) if n_samples else 1.0
+    return np.asarray(noise * (10 ** (level_dbfs / 20) / level), dtype=np.float32)

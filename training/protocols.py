@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from training.recipes import Recipe
     from training.splits import Split
 
-_PARTS = ("all", "speech", "song")
+_CHANNELS = ("speech", "song")
 _PRECISIONS = (0.6, 0.7, 0.8, 0.9)
 _N_PRECISE = 50
 """Windows that a threshold must leave, at the least: fewer tell no precision."""
@@ -133,15 +133,22 @@ def plan(clips: Sequence[Clip], folds: Sequence[Sequence[str]]) -> tuple[Task, .
 
 
 def score(study: Study) -> dict[str, dict[str, dict[str, Scores]]]:
-    """Return the scores by protocol, unit and part, as a card holds them, without empty parts."""
-    return {
-        protocol: _score_units(
-            study,
-            np.concatenate([t.task.split.test for t in study.trained if t.task.protocol == protocol]),
-            _judge_tests(study, protocol),
-        )
-        for protocol in ("random", "speaker")
-    }
+    """Return the scores by protocol, unit and part, as a card holds them, without empty parts.
+
+    The units are whole ``clips``; their ``windows``; and ``rooms``, the windows of their varied copies,
+    which were made as those that training saw, of other clips: at other moments, levels and in noise.
+    """
+    scores = {}
+    for protocol in ("random", "speaker"):
+        tested = np.concatenate([t.task.split.test for t in study.trained if t.task.protocol == protocol])
+        judged, varied = (_judge_tests(study, protocol, varied=varied) for varied in (False, True))
+        units = {
+            "clips": _score_clips(study, tested, judged),
+            "windows": _score_windows(study, judged),
+            "rooms": _score_windows(study, varied),
+        }
+        scores[protocol] = {unit: parts for unit, parts in units.items() if parts}
+    return scores
 
 
 def thresholds(study: Study) -> dict[str, float]:
@@ -157,48 +164,67 @@ def thresholds(study: Study) -> dict[str, float]:
     return evaluate.thresholds(judged.smoothed.max(axis=1), right, _PRECISIONS, n_least=_N_PRECISE)
 
 
-def _judge_tests(study: Study, protocol: str) -> _Judged:
-    """Return each model's predictions of its test part, together."""
+def _judge_tests(study: Study, protocol: str, *, varied: bool) -> _Judged:
+    """Return each model's predictions of its test part, as it is or its varied copies, together."""
+    windows = study.windows
     trained = [t for t in study.trained if t.task.protocol == protocol]
-    rows = [study.windows.rows(t.task.split.test, copies=False) for t in trained]
-    features = study.windows.features
-    return _join(
-        study,
-        rows,
-        [predict(study.recipe, t.fitted, features[own]) for t, own in zip(trained, rows, strict=True)],
-    )
+    rows = [windows.rows(t.task.split.test, copies=varied) for t in trained]
+    if varied:
+        rows = [own[windows.copy[own] > 0] for own in rows]
+    judged = [
+        predict(study.recipe, t.fitted, windows.features[own]) for t, own in zip(trained, rows, strict=True)
+    ]
+    return _join(study, rows, judged)
 
 
 def _join(
     study: Study, rows: Sequence[npt.NDArray[np.int64]], probabilities: Sequence[FloatArray]
 ) -> _Judged:
+    windows = study.windows
     joined = np.concatenate(rows)
     order = np.argsort(joined, kind="stable")
     joined, ordered = joined[order], np.concatenate(probabilities)[order]
-    clip = study.windows.clip[joined]
-    smoothed = evaluate.smooth(ordered, clip, joined, study.recipe.smoothing)
-    return _Judged(clip=clip, probabilities=ordered, smoothed=smoothed)
+    # Each copy is a stream of its own.
+    stream = windows.clip[joined] * (windows.copy.max(initial=0) + 1) + windows.copy[joined]
+    smoothed = evaluate.smooth(ordered, stream, joined, study.recipe.smoothing)
+    return _Judged(clip=windows.clip[joined], probabilities=ordered, smoothed=smoothed)
 
 
-def _score_units(
-    study: Study, tested: npt.NDArray[np.int64], judged: _Judged
-) -> dict[str, dict[str, Scores]]:
-    """Return the scores of predictions on the clips `tested`, heard or not."""
-    labels, n_labels = study.labels, len(study.recipe.labels)
-    channels = np.asarray([clip.channel for clip in study.clips])
-    heard, of_clip = evaluate.by_clip(judged.probabilities, judged.clip)
+def _score_clips(study: Study, tested: npt.NDArray[np.int64], judged: _Judged) -> dict[str, Scores]:
+    """Return the scores of whole clips, by part: of all that were tested, heard or not."""
+    heard, probabilities = evaluate.by_clip(judged.probabilities, judged.clip)
     unheard = np.setdiff1d(tested, heard)
-    by_clip, by_window = {}, {}
-    for part in _PARTS:
-        own = channels == part if part != "all" else np.ones(len(channels), dtype=np.bool_)
-        if not own[tested].any():
-            continue
-        clips, rows = own[heard], own[judged.clip]
-        by_clip[part] = evaluate.score(
-            of_clip[clips], labels[heard[clips]], labels[unheard[own[unheard]]], n_labels
-        )
-        # A window without a voice is no window that a label was asked for: none is unheard.
-        by_window[part] = evaluate.score(
-            judged.smoothed[rows], labels[judged.clip[rows]], labels[:0], n_labels
-        )
-    return {"clips": by_clip, "windows": by_window}
+    scores = {}
+    for part, own in _parts(study):
+        if own[tested].any():
+            chosen = own[heard]
+            scores[part] = evaluate.score(
+                probabilities[chosen],
+                study.labels[heard[chosen]],
+                study.labels[unheard[own[unheard]]],
+                len(study.recipe.labels),
+            )
+    return scores
+
+
+def _score_windows(study: Study, judged: _Judged) -> dict[str, Scores]:
+    """Return the scores of smoothed windows, by part.
+
+    A window without a voice is no window that a label was asked for: none is unheard.
+    """
+    scores = {}
+    for part, own in _parts(study):
+        rows = own[judged.clip]
+        if rows.any():
+            labels = study.labels[judged.clip[rows]]
+            scores[part] = evaluate.score(
+                judged.smoothed[rows], labels, study.labels[:0], len(study.recipe.labels)
+            )
+    return scores
+
+
+def _parts(study: Study) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+    """Return the parts that are scored apart, each with which clips belong to it [shape=(n_clips,)]."""
+    channels = np.asarray([clip.channel for clip in study.clips])
+    everything = np.ones(len(channels), dtype=np.bool_)
+    return [("all", everything), *((part, channels == part) for part in _CHANNELS)]

@@ -37,12 +37,15 @@ class Copies:
         How much louder or softer, in dB at most.
     speed
         How much faster or slower, as a share at most: pitch, formants and tempo move together.
+    room_dbfs
+        Levels between which that of a room's noise lies, in dB relative to full scale; None for no noise.
     """
 
     n: int = 2
     lead_in_s: float = 1.5
     gain_db: float = 0.0
     speed: float = 0.0
+    room_dbfs: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

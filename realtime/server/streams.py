@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -65,6 +66,8 @@ class Streams:
                 state=State.STOPPED,
                 detail="the server is stopping",
                 since_s=known.end_s,
+                at_s=known.end_s,
+                time=known.stream.started + timedelta(seconds=known.end_s),
                 level_dbfs=None,
                 dropped=0,
             )
@@ -82,7 +85,7 @@ class Streams:
             known = self._known[name] = _Known(event.stream)
         if isinstance(message, messages.Status):
             known.status = message
-            known.end_s = max(known.end_s, message.since_s)
+            known.end_s = max(known.end_s, message.at_s)
         elif isinstance(message, messages.Prediction):
             known.end_s = message.end_s
         return is_new

@@ -63,7 +63,7 @@ class LineConsole:
             ]
         else:
             parts = [
-                clock_text(event.stream.seconds(event.since)),
+                clock_text(event.stream.seconds(event.at)),
                 f"{f'[{event.state.value}]':<{_LABEL_CELLS + _BAR_CELLS + 8}}",
                 " " * 10 if event.level_dbfs is None else level_text(event.level_dbfs),
             ]

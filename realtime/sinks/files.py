@@ -221,11 +221,12 @@ def _csv_cells(event: Prediction | Status) -> dict[str, Cell]:
         }
         cells |= message.probabilities
         cells |= {f"smoothed_{label}": value for label, value in message.smoothed.items()}
-    elif isinstance(message, messages.Status) and isinstance(event, Status):
+    elif isinstance(message, messages.Status):
         cells |= {
             "type": "status",
-            "time": _date_text(event.stream.date(event.since)),
+            "time": _date_text(message.time),
             "start_s": message.since_s,
+            "end_s": message.at_s,
             "level_dbfs": message.level_dbfs,
             "dropped": message.dropped,
             "state": message.state.value,

@@ -156,7 +156,7 @@ def _open(path: Path) -> SoundFile:
         # TypeError: a name ending in .raw, for which soundfile asks rate and format.
         raise SourceError(
             f"{path} is not audio that can be read: wanted {_FORMATS}; convert it with "
-            f'ffmpeg -i "{path.name}" "{path.stem}.wav"'
+            f'ffmpeg -i "{path.name}" "{path.stem}-converted.wav"'
         ) from error
     if file.frames == 0:
         file.close()

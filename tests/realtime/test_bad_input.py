@@ -177,9 +177,9 @@ def test_standard_input_that_ends_inside_a_sample(
         outcomes.append(listen("--input", "-", "--json"))
     whole, torn = outcomes
     assert whole.code == torn.code == 0
-    due = [p for p in whole.predictions if p.end_s <= 5.2]
+    due = [p for p in whole.predictions if p.end_s < 5.2]
     assert len(due) == 5
-    assert [(p.end_s, p.probabilities) for p in torn.predictions if p.end_s <= 5.2] == [
+    assert [(p.end_s, p.probabilities) for p in torn.predictions if p.end_s < 5.2] == [
         (p.end_s, p.probabilities) for p in due
     ]
     (told,) = (m for m in torn.messages if isinstance(m, Status) and m.state is State.RECOVERING)

@@ -215,6 +215,18 @@ def record(folder: Path, make_voice: MakeVoice, labels: Sequence[str]) -> list[P
     return paths
 
 
+def test_analyze_tells_what_was_lost(analyze: Tonewatch, recording: Path, tmp_path: Path) -> None:
+    whole, torn = tmp_path / "whole.flac", tmp_path / "torn.flac"
+    soundfile.write(whole, *soundfile.read(recording))
+    torn.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    outcome = analyze(torn, "--whole", "--format", "json")
+    assert outcome.code == 0
+    (found,) = json.loads(outcome.out)
+    assert found["dropped"] > 0
+    assert f"{torn}: {found['dropped']} samples lost" in outcome.err
+    assert "announced" in outcome.err
+
+
 def test_analyze_one_recording(analyze: Tonewatch, recording: Path) -> None:
     (found,) = json.loads(analyze(recording, "--format", "json").out)
     rows = list(csv.DictReader(analyze(recording, "--format", "csv").out.splitlines()))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 STREAM = Stream(
     "microphone", "tiny", ("neutral", "angry"), 22050, 66150, 11025, datetime(2026, 1, 1, tzinfo=UTC)
 )
-LISTENING = Status(STREAM, State.LISTENING, "", 0, -30.0)
+LISTENING = Status(STREAM, State.LISTENING, "", 0, 0, -30.0)
 HELLO = messages.encode(messages.hello([STREAM])).decode()
 DEADLINE_S = 20.0
 

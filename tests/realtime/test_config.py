@@ -36,6 +36,15 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
     assert config.load({"demo": True}, path).device is None
 
 
+def test_flags_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="rate and channels are given, which only raw samples"):
+        config.load({"input": "a.wav", "rate": 8000, "channels": 2})
+    assert config.load({"input": "-", "rate": 8000}).rate == 8000
+    path = tmp_path / "mine.toml"
+    path.write_text("rate = 8000\n")
+    assert config.load({"input": "a.wav"}, path).rate == 8000
+
+
 def test_the_users_own_file_is_found(no_user_file: Path) -> None:
     no_user_file.parent.mkdir()
     no_user_file.write_text("min_probability = 0.4\n")

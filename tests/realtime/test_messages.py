@@ -39,7 +39,7 @@ PREDICTION = types.Prediction(
 )
 SEGMENT = types.Segment(stream=STREAM, label="angry", start=1, end=None, probability=0.5)
 STATUS = types.Status(
-    stream=STREAM, state=State.SILENT, detail="no voice", since=44100, level_dbfs=-70.0, dropped=3
+    stream=STREAM, state=State.SILENT, detail="no voice", since=44100, at=88200, level_dbfs=-70.0, dropped=3
 )
 
 MESSAGE_TYPES = get_args(messages.Message)
@@ -170,6 +170,8 @@ def test_status_on_the_wire() -> None:
         "state": "silent",
         "detail": "no voice",
         "since_s": 2.0,
+        "at_s": 4.0,
+        "time": "2026-03-04T05:06:11Z",
         "level_dbfs": -70.0,
         "dropped": 3,
     }

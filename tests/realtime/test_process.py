@@ -183,7 +183,7 @@ def test_an_interrupt_while_a_line_is_written(
     *, is_written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = JsonLinesLog(tmp_path / "log.jsonl")
-    status = Status(Stream("s", "m", ("sad",), 16_000, 48_000, 8_000), State.SILENT, "", 0)
+    status = Status(Stream("s", "m", ("sad",), 16_000, 48_000, 8_000), State.SILENT, "", 0, 0)
     log.emit(status)
     file = log._file._file
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.errors import SettingsError
+from realtime.errors import SettingsError, SourceError
 from realtime.features import Delta, FeatureSpec, Mel, Mfcc
 from realtime.recognizer import Recognizer
 from realtime.types import Chunk, Event, Prediction, Segment, Smoothing, State, Status
@@ -49,6 +49,8 @@ def voiced(seconds: float, seed: int = 0) -> npt.NDArray[np.float32]:
     n = round(seconds * RATE)
     phase = 2 * np.pi * np.cumsum(150 + 30 * np.sin(np.arange(n) / 3000 + seed)) / RATE
     tone = np.sum([np.sin(k * phase) / k for k in range(1, 9)], axis=0)
+    # Syllables: what neither rises nor falls is no voice.
+    tone *= 1 + 0.8 * np.sin(2 * np.pi * 4 * np.arange(n) / RATE)
     return np.asarray(0.1 * tone + 0.001 * rng.standard_normal(n), dtype=np.float32)
 
 
@@ -118,6 +120,9 @@ def test_silence_gives_a_status_not_an_emotion_and_is_told_again() -> None:
     assert states(events) == [State.STARTING, State.SILENT, State.SILENT, State.SILENT]
     assert not of(Prediction, events)
     silent = [event for event in events if isinstance(event, Status)][1]
+    reminders = [event for event in events if isinstance(event, Status) and event.state is State.SILENT]
+    assert [event.since for event in reminders] == [WINDOW] * 3
+    assert [event.at for event in reminders] == [WINDOW + k * 5 * RATE for k in range(3)]
     assert silent.level_dbfs == pytest.approx(-100, abs=1)
 
 
@@ -136,6 +141,19 @@ def test_noise_gives_a_status_not_an_emotion(kind: str) -> None:
     assert states(events)[-1] is State.SILENT
 
 
+@pytest.mark.parametrize("kind", ["hum", "whistle", "buzz"])
+def test_a_steady_tone_gives_a_status_not_an_emotion(kind: str) -> None:
+    time = np.arange(4 * RATE) / RATE
+    tone = {
+        "hum": np.sin(2 * np.pi * 50 * time) + 0.5 * np.sin(2 * np.pi * 150 * time),
+        "whistle": np.sin(2 * np.pi * 1000 * time),
+        "buzz": np.sign(np.sin(2 * np.pi * 150 * time)),
+    }[kind]
+    events = fresh().push((0.1 * tone).astype(np.float32))
+    assert not of(Prediction, events)
+    assert states(events) == [State.STARTING, State.SILENT]
+
+
 @pytest.mark.parametrize("value", [0.0, 0.25])
 def test_a_dead_input_is_no_signal(value: float) -> None:
     assert states(fresh().push(np.full(2 * RATE, value, dtype=np.float32))) == [
@@ -145,7 +163,7 @@ def test_a_dead_input_is_no_signal(value: float) -> None:
 
 
 def test_a_distorted_voice_is_predicted_on_but_told() -> None:
-    events = fresh().push(np.clip(20 * voiced(2.0), -1, 1))
+    events = fresh().push(np.clip(8 * voiced(2.0), -1, 1))
     assert states(events) == [State.STARTING, State.CLIPPING]
     assert len(of(Prediction, events)) == 5
 
@@ -245,7 +263,7 @@ def test_finish_pads_the_last_window_and_says_stopped() -> None:
     recognizer.push(voiced(0.7))
     events = recognizer.finish()
     (prediction,) = (e for e in events if isinstance(e, Prediction))
-    assert (prediction.start, prediction.end) == (0, WINDOW)
+    assert (prediction.start, prediction.end) == (0, round(0.7 * RATE))
     assert isinstance(events[-1], Status)
     assert events[-1].state is State.STOPPED
     assert events[-1].since == round(0.7 * RATE)
@@ -268,11 +286,35 @@ def test_hop_and_smoothing_are_settings() -> None:
     assert all(p.smoothed == p.probabilities for p in predictions)
     with pytest.raises(SettingsError, match=r"hop is 0.11 s; wanted a multiple of .* 0.025 s, such as 0.1 s"):
         fresh(hop_s=0.11)
+    with pytest.raises(SettingsError, match=r"hop is 1.5 s; wanted at most the model's window, 1 s"):
+        fresh(hop_s=1.5)
     for bad in (0.0, -1.0, float("nan")):
         with pytest.raises(SettingsError, match="hop is"):
             fresh(hop_s=bad)
     with pytest.raises(SettingsError, match=r"min_probability is 1.5"):
         fresh(min_probability=1.5)
+
+
+@pytest.mark.parametrize(
+    ("samples", "found"),
+    [
+        (np.zeros(10, dtype=np.int16), r"int16 of shape \(10,\)"),
+        (np.zeros((10, 1), dtype=np.float32), r"float32 of shape \(10, 1\)"),
+        (np.zeros(10, dtype=np.complex64), "complex64"),
+        ([0.0, 0.1], "list"),
+        (None, "NoneType"),
+    ],
+)
+def test_what_only_looks_like_audio_is_refused(samples: object, found: str) -> None:
+    recognizer = fresh()
+    with pytest.raises(SourceError, match=f"samples are {found}.*; wanted a NumPy array"):
+        recognizer.push(samples)  # type: ignore[arg-type]
+    # Nothing has happened: it goes on as if new.
+    assert plain(recognizer.push(SPEECH)) == plain(WHOLE)
+
+
+def test_double_precision_is_as_good() -> None:
+    assert plain(fresh().push(SPEECH.astype(np.float64))) == plain(WHOLE)
 
 
 def test_unlikely_windows_are_unknown() -> None:

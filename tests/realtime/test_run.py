@@ -20,7 +20,7 @@ CHUNK = Chunk(np.zeros(10, dtype=np.float32))
 
 
 def status(n: int, state: State = State.SILENT) -> Status:
-    return Status(STREAM, state, "", n)
+    return Status(STREAM, state, "", n, n)
 
 
 class FakeRecognizer:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 STREAM = Stream(
     "microphone", "tiny", ("neutral", "angry"), 22050, 66150, 11025, datetime(2026, 1, 1, tzinfo=UTC)
 )
-LISTENING = Status(STREAM, State.LISTENING, "", 66150, -30.0, dropped=9)
+LISTENING = Status(STREAM, State.LISTENING, "", 66150, 66150, -30.0, dropped=9)
 N_QUEUED = 16
 DEADLINE_S = 20.0
 

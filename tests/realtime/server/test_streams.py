@@ -12,7 +12,7 @@ from realtime.types import Event, Prediction, State, Status, Stream
 
 ONE = Stream("one", "tiny", ("neutral", "angry"), 22050, 66150, 11025, datetime(2026, 1, 1, tzinfo=UTC))
 TWO = replace(ONE, name="two")
-SILENT = Status(ONE, State.SILENT, "no voice", 22050, -61.0, dropped=5)
+SILENT = Status(ONE, State.SILENT, "no voice", 22050, 22050, -61.0, dropped=5)
 
 
 def note(streams: Streams, event: Event) -> bool:

@@ -25,7 +25,7 @@ STREAM = Stream(
     "microphone", "tiny", ("neutral", "angry"), 22050, 66150, 11025, datetime(2026, 1, 1, tzinfo=UTC)
 )
 ANGRY = Prediction(STREAM, 0, 0, 66150, "angry", 0.75, (0.5, 0.5), (0.25, 0.75), -23.4, 480)
-SILENT = Status(STREAM, State.SILENT, "no voice,\nat all", 99225, None, 0)
+SILENT = Status(STREAM, State.SILENT, "no voice,\nat all", 99225, 99225, None, 0)
 SEGMENT = Segment(STREAM, "angry", 0, None, 0.9)
 
 

@@ -14,7 +14,7 @@ from realtime.types import LABELS, Latency, Prediction, Segment, State, Status, 
 STREAM = Stream("microphone", "tiny", LABELS, 22050, 66150, 11025, datetime(2026, 1, 1, tzinfo=UTC))
 SHARES = (0.02, 0.03, 0.05, 0.0, 0.87, 0.02, 0.005, 0.005)
 ANGRY = Prediction(STREAM, 0, 0, 66150, "angry", 0.87, SHARES, SHARES, -23.4, 0, Latency(12.0, 3.0, 1.0))
-LISTENING = Status(STREAM, State.LISTENING, "", 0, -30.0)
+LISTENING = Status(STREAM, State.LISTENING, "", 0, 0, -30.0)
 
 
 def drawn(panel: Panel, width: int = 80, encoding: str = "utf-8") -> str:
