@@ -201,14 +201,14 @@ def _card(study: Study, corpus: Corpus, name: str, *, seed: int, quantisation: Q
         quantisation=quantisation,
         training=training,
         scores=protocols.score(study),
-        scores_note=_note(study.clips, shipped, refit=recipe.fitting.refit),
+        scores_note=_note(study.clips, shipped, recipe),
         sha256={},
     )
 
 
-def _note(clips: Sequence[Clip], shipped: Task, *, refit: bool) -> str:
+def _note(clips: Sequence[Clip], shipped: Task, recipe: Recipe) -> str:
     inner = ", ".join(sorted({clips[index].speaker for index in shipped.split.inner}))
-    if refit:
+    if recipe.fitting.refit:
         shipped_note = (
             "The model in this folder was trained on all speakers; how long, and its temperature, were found "
             f"by training on all but {inner}."
@@ -222,6 +222,15 @@ def _note(clips: Sequence[Clip], shipped: Task, *, refit: bool) -> str:
         "These are the scores of the protocols' own models, trained in the same way without their test "
         "parts. random: a stratified fifth of the clips, whose speakers the model knows. speaker: each fold "
         "of speakers, judged by a model that knows none of them; pooled. clips: the mean probabilities of a "
-        "clip's windows. windows: every window, smoothed, as live. Clips in which no voice is heard count as "
-        f"wrong. {shipped_note} The training command measures all of this again."
+        "clip's windows. windows: every window of the recording, smoothed, as live. rooms: the windows of "
+        f"varied copies of it, {_variation(recipe)}. Clips in which no voice is heard count as wrong. "
+        f"{shipped_note} The training command measures all of this again."
     )
+
+
+def _variation(recipe: Recipe) -> str:
+    copies = recipe.copies
+    room = "without noise"
+    if copies.room_dbfs is not None:
+        room = f"in a room's noise of {copies.room_dbfs[0]:g} to {copies.room_dbfs[1]:g} dBFS"
+    return f"at other moments, up to {copies.gain_db:g} dB louder or softer, {room}"
