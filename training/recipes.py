@@ -177,10 +177,10 @@ def _ann_392() -> Recipe:
             frame_hop=400,
             window="hann",
             # The recordings hold digital silence and rooms of down to -106 dBFS; a microphone's room is
-            # louder by 40 dB. A floor of -70 dB makes these look alike and still lies below a voice's bands
-            # but the highest. On the inner parts of the random split and of the first fold: 84.0% and 57.9%
-            # of the clips right; 80.7% and 58.4% with 1e-10, 82.3% and 58.9% with 1e-6, 79.4% and 58.2%
-            # with 1e-5.
+            # louder by 40 dB. A floor of -70 dB lies between, and below a voice's bands but the highest. On
+            # the inner parts of the random split and of the first fold: 84.0% and 57.9% of the clips right;
+            # 80.7% and 58.4% with 1e-10, 82.3% and 58.9% with 1e-6, 79.4% and 58.2% with 1e-5. It does not
+            # stand in for training in rooms: see the copies below, with which 1e-5 does no better either.
             power_floor=1e-7,
             families=(
                 Mfcc(n=40, pool=pool),

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.augment import vary
+from training.augment import room_noise, vary
 from training.recipes import Copies
 
 RATE = 16_000
@@ -66,3 +66,24 @@ def test_the_same_seed_gives_the_same_copy() -> None:
     first, second = (vary(tone(), RATE, copies, np.random.default_rng(7)) for _ in range(2))
     assert np.array_equal(first, second)
     assert first.dtype == np.float32
+
+
+def test_a_rooms_noise_has_its_level_and_a_colour_of_its_own() -> None:
+    noises = [room_noise(160_000, -60.0, np.random.default_rng(seed)) for seed in range(6)]
+    tilts = []
+    for noise in noises:
+        assert noise.dtype == np.float32
+        np.testing.assert_allclose(10 * np.log10(np.mean(noise.astype(np.float64) ** 2)), -60, atol=0.01)
+        power = np.abs(np.fft.rfft(noise)) ** 2
+        tilts.append(10 * np.log10(power[1000:2000].mean() / power[32_000:64_000].mean()))
+    # From white to brown: 6 dB for each of the five octaves between the bands.
+    assert min(tilts) > -1
+    assert max(tilts) < 31
+    assert np.ptp(tilts) > 5
+
+
+def test_copies_lie_in_a_room() -> None:
+    copies = Copies(n=1, lead_in_s=1.0, room_dbfs=(-60.0, -60.0))
+    varied = vary(np.zeros(16_000, dtype=np.float32), 16_000, copies, np.random.default_rng(3))
+    assert 16_000 <= len(varied) <= 32_000
+    np.testing.assert_allclose(10 * np.log10(np.mean(varied.astype(np.float64) ** 2)), -60, atol=0.1)

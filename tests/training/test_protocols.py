@@ -73,6 +73,10 @@ def test_scores_have_every_protocol_unit_and_part(study: Study) -> None:
     assert speaker["windows"]["song"].accuracy == 1.0
     # Smoothing carries the one error to later windows of its clip at the most.
     assert 0.9 < speaker["windows"]["speech"].accuracy < 1.0
+    n_varied = int(np.count_nonzero(study.windows.voiced & (study.windows.copy > 0)))
+    assert ("rooms" in scores["speaker"]) == (n_varied > 0)
+    if n_varied:
+        assert scores["speaker"]["rooms"]["all"].n == n_varied
     assert len(study.trained[0].task.split.test) == scores["random"]["clips"]["all"].n
 
 
