@@ -89,7 +89,7 @@ def test_a_fit_from_the_command_line(
     assert card.quantisation == "int8"
     out, err = capsys.readouterr()
     # A line for each protocol, unit and part, below two of head.
-    assert len(out.splitlines()) == 2 + 2 * 2 * 3
+    assert len(out.splitlines()) == 2 + 2 * 3 * 3
     assert "model 5 of 5: shipped" in err
 
 
