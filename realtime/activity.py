@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from realtime.types import State
+from realtime.types import SILENCE_DBFS, State
 
 if TYPE_CHECKING:
     from realtime.types import FloatArray
@@ -28,8 +28,6 @@ CLIPPED_FROM = 0.99
 """Samples of this magnitude and more count as clipped."""
 CLIPPED_SHARE = 0.005
 """A window with more clipped samples than this is distorted."""
-SILENCE_DBFS = -120.0
-"""The level that digital silence is given, since its logarithm has no end."""
 
 
 def hears_voice(rms: npt.NDArray[np.float64], harmonicity: npt.NDArray[np.float64]) -> bool:

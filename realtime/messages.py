@@ -18,16 +18,13 @@ import msgspec
 
 from realtime import types
 from realtime.errors import SubscriptionError
-from realtime.types import State
+from realtime.types import SILENCE_DBFS, State
 
 VERSION: Final = 1
 """Version of the schema that this module speaks."""
 
 EVENTS_PATH: Final = "/events"
 """Where on a server the events are."""
-
-LEVEL_FLOOR_DBFS: Final = -120.0
-"""What the level of digital silence, minus infinity, becomes; JSON has no infinity."""
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -330,7 +327,7 @@ def _seconds(value: float) -> float:
 
 def _level(value: float) -> float:
     # A NaN is not above the floor either: a level that cannot be told is shown as none.
-    return _rounded(value, 2) if value > LEVEL_FLOOR_DBFS else LEVEL_FLOOR_DBFS
+    return _rounded(value, 2) if value > SILENCE_DBFS else SILENCE_DBFS
 
 
 def _rounded(value: float, n_digits: int) -> float:

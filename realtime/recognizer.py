@@ -10,7 +10,7 @@ import numpy as np
 from realtime import activity, decision
 from realtime.errors import SettingsError, SourceError
 from realtime.features import WindowExtractor
-from realtime.types import Chunk, Latency, Prediction, State, Status, Stream
+from realtime.types import PREDICTING, Chunk, Latency, Prediction, State, Status, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,9 +24,6 @@ LARGEST_SAMPLE = 65_536.0
 """Samples beyond this are no audio, not even audio that was scaled wrongly: they count as lost."""
 REMIND_S = 5.0
 """While there is nothing to predict on, the state is told again this often, in seconds of audio."""
-
-PREDICTING = frozenset({State.LISTENING, State.CLIPPING})
-"""The states in which windows are predicted on."""
 
 
 class Model(Protocol):

@@ -46,6 +46,13 @@ class State(StrEnum):
     """The stream has ended."""
 
 
+PREDICTING = frozenset({State.LISTENING, State.CLIPPING})
+"""The states in which windows are predicted on; any other is a reason why there are no predictions."""
+
+SILENCE_DBFS = -120.0
+"""The level that digital silence is given, since its logarithm has no end, and JSON no infinity."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Smoothing:
     """How successive windows' probabilities are combined.

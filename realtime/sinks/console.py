@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from realtime import messages
 from realtime.errors import SinkError
-from realtime.types import Event, Prediction, Segment, Status, Stream
+from realtime.types import SILENCE_DBFS, Event, Prediction, Segment, Status, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,7 +183,7 @@ def clock_text(seconds: float) -> str:
 
 def level_text(level_dbfs: float) -> str:
     """Return a level as shown to people, always as wide."""
-    return f"{max(level_dbfs, messages.LEVEL_FLOOR_DBFS):>5.0f} dBFS"
+    return f"{max(level_dbfs, SILENCE_DBFS):>5.0f} dBFS"
 
 
 def _bar_characters(stream: TextIO) -> tuple[str, str]:

@@ -48,9 +48,6 @@ STATES: Final[dict[State, str]] = {
 }
 """By state: green listens, red is a fault."""
 
-PREDICTING: Final = frozenset({State.LISTENING, State.CLIPPING})
-"""The states in which there are predictions; any other is a reason for their absence."""
-
 
 def look_of(label: str) -> Look:
     """Return how `label` is shown; a label of somebody's own model looks like `unknown`."""

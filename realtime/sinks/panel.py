@@ -13,9 +13,8 @@ from rich.console import Group
 from rich.panel import Panel as Frame
 from rich.text import Text
 
-from realtime.messages import LEVEL_FLOOR_DBFS
-from realtime.sinks.palette import PREDICTING, STATES, look_of
-from realtime.types import UNKNOWN, Event, Prediction, Segment, State, Stream
+from realtime.sinks.palette import STATES, look_of
+from realtime.types import PREDICTING, SILENCE_DBFS, UNKNOWN, Event, Prediction, Segment, State, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,7 +199,7 @@ class _Pen:
             colour = STATES[State.NO_SIGNAL if level_dbfs > _METER_HOT_DBFS else State.CLIPPING]
         n_bar = max(self.n_cells - len("level   -120 dBFS"), _MIN_BAR_CELLS)
         row.append(self._bar(1.0 - level_dbfs / _METER_FLOOR_DBFS, n_bar), style=colour)
-        return row.append(f"  {max(level_dbfs, LEVEL_FLOOR_DBFS):>4.0f} dBFS")
+        return row.append(f"  {max(level_dbfs, SILENCE_DBFS):>4.0f} dBFS")
 
     def losses(self, view: View) -> Text:
         """Return what was lost."""

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.activity import SILENCE_DBFS, SignalMeter, hears_voice
+from realtime.activity import SignalMeter, hears_voice
 from realtime.features import FeatureSpec, Rms, WindowExtractor
 from realtime.sources.file import FileSource
+from realtime.types import SILENCE_DBFS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,8 +5,8 @@ import re
 import pytest
 from rich.cells import cell_len
 
-from realtime.sinks.palette import EMOTIONS, PREDICTING, STATES, look_of
-from realtime.types import LABELS, UNKNOWN, State
+from realtime.sinks.palette import EMOTIONS, STATES, look_of
+from realtime.types import LABELS, PREDICTING, UNKNOWN, State
 
 
 def test_every_label_and_every_state_has_its_look() -> None:
