@@ -84,15 +84,23 @@ class _Parser(argparse.ArgumentParser):
         raise SettingsError(f"{message}; see: {self.prog} --help")
 
 
-def _parser() -> argparse.ArgumentParser:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+class _ShowVersion(argparse.Action):
+    """Looks the version up when it is asked for: that takes longer than all the other flags."""
 
-    try:
-        release = version("tonewatch")
-    except PackageNotFoundError:
-        release = "not installed"
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+        try:
+            release = version("tonewatch")
+        except PackageNotFoundError:
+            release = "not installed"
+        print(f"tonewatch {release}")
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="tonewatch", description="Recognise emotions in a live voice.")
-    parser.add_argument("--version", action="version", version=f"tonewatch {release}")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_listen(commands)
     _add_analyze(commands)
