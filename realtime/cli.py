@@ -348,7 +348,7 @@ def _analyze(arguments: argparse.Namespace) -> int:
             reports.print_table(console, found, whole=whole)
         score = analysis.score(found, model.labels)
         if score is not None:
-            reports.print_score(console, score)
+            reports.print_score(console, score, model.artifact.card.training.corpora)
     elif found or not failed:
         write = {"json": reports.as_json, "csv": reports.as_csv, "audacity": reports.as_audacity}
         sys.stdout.write(write[arguments.report](found, whole=whole).rstrip("\n") + "\n")

@@ -106,12 +106,27 @@ def print_table(console: Console, analyses: Sequence[Analysis], *, whole: bool) 
         console.print(Text.assemble("whole: ", _coloured(a.label), f" {_percent(a.probability)}"), "")
 
 
-def print_score(console: Console, score: Score) -> None:
-    """Print accuracy, macro F1 and the confusion matrix."""
+def print_score(console: Console, score: Score, trained_on: Sequence[str] = ()) -> None:
+    """Print accuracy, macro F1 and the confusion matrix.
+
+    Parameters
+    ----------
+    console
+        Where.
+    score
+        What.
+    trained_on
+        The corpora that the model knows: on their recordings it looks far better than it is.
+    """
     console.print(
         f"accuracy {_percent(score.accuracy)}, macro F1 {score.macro_f1:.2f}, "
         f"on {score.n} recording{'s' if score.n > 1 else ''} with a label in the name"
     )
+    if "RAVDESS" in trained_on:
+        console.print(
+            "This model was trained on RAVDESS: if these are recordings of it, the figure says nothing about "
+            "voices that it has not heard. `tonewatch models NAME` shows what does."
+        )
     if score.n == 1:
         return
     used = [i for i, _ in enumerate(score.answers) if i < len(score.labels) or score.confusion[:, i].any()]
