@@ -1,0 +1,1 @@
+"""The commands of ``tonewatch-train``, a module each."""
