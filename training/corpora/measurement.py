@@ -1,0 +1,150 @@
+"""What one file holds: whether it can be read whole, how long, how loud, and whether it is clipped."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from realtime.types import SILENCE_DBFS
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from realtime.types import FloatArray
+
+_MIN_RUN = 3
+"""Equal samples in a row, at a file's very highest or lowest value, that are a clipped wave's flat top."""
+_UNKNOWN_SIZE = 0x7FFF_0000
+"""Sizes from here up, in bytes, stand in WAV headers that were written before the length was known."""
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What was found in one file.
+
+    Parameters
+    ----------
+    problem
+        Why it cannot be used, in one line; the other values are then 0. Empty as a rule.
+    file_sha256
+        Of its bytes.
+    content_sha256
+        Of its sample rate and its samples, mixed to mono, so that it is the same in WAV and in FLAC.
+    n_samples
+        Per channel.
+    sample_rate
+        In Hz.
+    peak_dbfs
+        Of the sample furthest from the mean, in dB relative to full scale.
+    level_dbfs
+        Root mean square without the mean, in dB relative to full scale.
+    clipped_share
+        Share of the samples that are in flat tops.
+    """
+
+    problem: str = ""
+    file_sha256: str = ""
+    content_sha256: str = ""
+    n_samples: int = 0
+    sample_rate: int = 0
+    peak_dbfs: float = SILENCE_DBFS
+    level_dbfs: float = SILENCE_DBFS
+    clipped_share: float = 0.0
+
+
+def measure(path: Path) -> Measurement:
+    """Read a file once and say what is in it; what is wrong with it is told, never raised."""
+    import soundfile  # noqa: PLC0415 - loaded when first needed
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return Measurement(problem=f"cannot be opened: {error.strerror}")
+    if not data:
+        return Measurement(problem="is empty (0 bytes)")
+    try:
+        # As bytes, which soundfile does not encode again; on Windows names are text.
+        with soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path)) as file:
+            n_announced, sample_rate = file.frames, file.samplerate
+            channels: FloatArray = file.read(dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, TypeError) as error:
+        return Measurement(problem=_describe(error))
+    return _measure_samples(channels, sample_rate, n_announced, data)
+
+
+def _describe(error: Exception) -> str:
+    # TypeError: a name ending in .raw, for which soundfile asks rate and format.
+    detail = getattr(error, "error_string", "") or "no audio format is recognised"
+    return f"cannot be read: it is damaged, cut short or no audio ({detail.rstrip('.')})"
+
+
+def _measure_samples(channels: FloatArray, sample_rate: int, n_announced: int, data: bytes) -> Measurement:
+    n_samples = len(channels)
+    n_missing_bytes = _missing_bytes(data)
+    if n_missing_bytes:
+        return Measurement(
+            problem=f"is cut short: {n_missing_bytes} bytes of what its header says are missing"
+        )
+    if n_samples < n_announced:
+        read_s, announced_s = n_samples / sample_rate, n_announced / sample_rate
+        return Measurement(
+            problem=f"is cut short: {read_s:.2f} s can be read of the {announced_s:.2f} s its header says"
+        )
+    if not n_samples:
+        return Measurement(problem="holds no audio (0 samples)")
+    samples = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1)
+    samples = np.ascontiguousarray(samples)
+    if not np.isfinite(samples).all():
+        return Measurement(problem="holds samples that are not finite numbers")
+    content = hashlib.sha256(sample_rate.to_bytes(4, "little"))
+    content.update(samples.data)
+    # A constant is no sound: what lies around it is.
+    centred = samples - samples.mean(dtype=np.float64)
+    return Measurement(
+        file_sha256=hashlib.sha256(data).hexdigest(),
+        content_sha256=content.hexdigest(),
+        n_samples=n_samples,
+        sample_rate=sample_rate,
+        peak_dbfs=_dbfs(float(np.abs(centred).max())),
+        level_dbfs=_dbfs(float(np.sqrt(np.mean(np.square(centred))))),
+        clipped_share=_clipped_share(channels),
+    )
+
+
+def _missing_bytes(data: bytes) -> int:
+    """Return by how many bytes a WAV file is shorter than its header says; libsndfile says nothing of it."""
+    if data[:4] != b"RIFF":
+        return 0
+    announced = int.from_bytes(data[4:8], "little")
+    # The last chunk of an odd length is often without the byte that should pad it.
+    n_missing = announced + 8 - len(data)
+    return n_missing if n_missing > 1 and announced < _UNKNOWN_SIZE else 0
+
+
+def _clipped_share(channels: FloatArray) -> float:
+    """Return the share of samples in flat tops, of the channel that has most.
+
+    A flat top is a run of equal samples at the highest or lowest value of the channel: where that lies
+    below full scale, the recording was clipped first and turned down later. A voice that is not clipped
+    comes back to its very peak value hardly ever, and does not stay there.
+    """
+    return max(_n_flat(channel) for channel in channels.T) / len(channels)
+
+
+def _n_flat(samples: FloatArray) -> int:
+    return sum(_n_in_runs(np.flatnonzero(samples == extreme)) for extreme in {samples.max(), samples.min()})
+
+
+def _n_in_runs(indices: npt.NDArray[np.int64]) -> int:
+    """Return how many of these indices, in order, stand in runs of at least `_MIN_RUN`."""
+    bounds = np.flatnonzero(np.diff(indices, prepend=-2, append=indices[-1] + 2) != 1)
+    lengths = np.diff(bounds)
+    return int(lengths[lengths >= _MIN_RUN].sum())
+
+
+def _dbfs(amplitude: float) -> float:
+    return max(SILENCE_DBFS, 20 * float(np.log10(amplitude))) if amplitude > 0 else SILENCE_DBFS
