@@ -1,57 +1,361 @@
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from realtime.errors import SettingsError
+from realtime.errors import FeatureError, SettingsError
 from realtime.features import WindowExtractor
-from realtime.types import LABELS
-from training.recipes import RECIPES, find_recipe
+from realtime.types import LABELS, Smoothing
+from training.recipes import Recipe, digest, find_recipe, parse_recipe, read_recipe, recipe_names
+from training.recipes.schema import Conv, Dense, Forest, Noise, PitchShift, TimeStretch
+
+NAMES = (
+    "ann-392",
+    "cnn",
+    "cnn-lstm",
+    "crnn",
+    "dnn-105",
+    "dnn-cv",
+    "forest-80",
+    "knn",
+    "lstm",
+    "random-forest",
+    "svm",
+)
+WITHOUT = {
+    "ann-392": (),
+    "dnn-105": ("sad",),
+    "dnn-cv": ("disgust", "surprised"),
+    "cnn": ("disgust",),
+    "forest-80": (),
+}
+PLAIN: dict[str, Any] = {
+    "description": "for tests",
+    "labels": ["neutral", "happy"],
+    "window_s": 1.0,
+    "hop_s": 0.5,
+    "balance": "oversample",
+    "features": {"families": [{"kind": "mfcc", "n": 8, "pool": ["mean"]}]},
+    "selection": {"method": "forest", "n_features": 4},
+    "augmentation": {"n_copies": 1, "steps": [{"kind": "gain", "gain_db": [-3.0, 3.0]}]},
+    "model": {"kind": "dense", "layers": [{"units": 4}]},
+    "fitting": {"n_epochs": 3},
+}
+FRAMES = {"output": "frames", "families": [{"kind": "mfcc", "n": 8}]}
 
 
-def test_names_are_unique() -> None:
-    names = [recipe.name for recipe in RECIPES]
-    assert len(set(names)) == len(names)
+def plain(**changes: Any) -> dict[str, Any]:
+    """Return a recipe's plain data with other values; without the keys whose value is None."""
+    merged = {**copy.deepcopy(PLAIN), **changes}
+    return {key: value for key, value in merged.items() if value is not None}
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_recipes_are_sound(recipe) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def refusal(**changes: Any) -> str:
+    with pytest.raises((SettingsError, FeatureError)) as caught:
+        parse_recipe("own", plain(**changes))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_recipes_that_come_with_the_program() -> None:
+    assert recipe_names() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_is_sound(name: str) -> None:
+    recipe = find_recipe(name)
+    assert recipe.name == name
+    assert recipe.description
     assert recipe.labels == tuple(label for label in LABELS if label in recipe.labels)
+    features = recipe.features.names()
+    assert len(set(features)) == len(features) == recipe.features.n_values
     WindowExtractor(recipe.features, window=recipe.window, hop=recipe.hop)
-    if recipe.selection is not None:
-        assert 0 < recipe.selection.n_features <= recipe.features.n_values
 
 
-def test_an_unknown_recipe_lists_those_there_are() -> None:
-    with pytest.raises(SettingsError, match="there is no recipe 'ann'; there are: ann-392"):
-        find_recipe("ann")
+@pytest.mark.parametrize("name", WITHOUT)
+def test_each_system_has_its_classes(name: str) -> None:
+    left_out = WITHOUT[name]
+    assert find_recipe(name).labels == tuple(label for label in LABELS if label not in left_out)
 
 
-def test_ann_392_has_392_features_in_order() -> None:
+def test_ann_392_is_the_system_that_it_follows() -> None:
     recipe = find_recipe("ann-392")
     names = recipe.features.names()
-    assert len(names) == len(set(names)) == 392
+    assert len(names) == 392
     families = dict.fromkeys(name.partition(".")[0].rstrip("0123456789").rstrip("_") for name in names)
-    assert list(families) == [
-        "mfcc",
-        "mfcc_delta",
-        "mfcc_delta2",
-        "chroma",
-        "mel",
-        "contrast",
-        "tonnetz",
-        "zcr",
-        "rms",
-    ]
+    wanted = ["mfcc", "mfcc_delta", "mfcc_delta2", "chroma", "mel", "contrast", "tonnetz", "zcr", "rms"]
+    assert list(families) == wanted
     assert names[:2] == ("mfcc_00.mean", "mfcc_01.mean")
     assert names[40] == "mfcc_00.std"
     assert names[-2:] == ("rms.mean", "rms.std")
-
-
-def test_ann_392_is_the_network_it_is_named_after() -> None:
-    recipe = find_recipe("ann-392")
-    assert recipe.selection is not None
-    assert recipe.selection.n_features == 275
-    assert [layer.units for layer in recipe.layers] == [275, 200, 150, 100]
-    assert [layer.dropout for layer in recipe.layers] == [0.0, 0.3, 0.3, 0.2]
-    assert [layer.batch_norm for layer in recipe.layers] == [False, True, True, True]
+    assert (recipe.selection.method, recipe.selection.n_features) == ("forest", 275)
+    assert recipe.balance == "oversample"
+    assert isinstance(recipe.model, Dense)
+    assert [(layer.units, layer.batch_norm, layer.dropout) for layer in recipe.model.layers] == [
+        (275, False, 0.0),
+        (200, True, 0.3),
+        (150, True, 0.3),
+        (100, True, 0.2),
+    ]
+    assert recipe.reported is not None
+    assert (recipe.reported.accuracy, recipe.reported.macro_f1) == (0.872, 0.87)
     assert (recipe.window, recipe.hop, recipe.features.sample_rate) == (48_000, 8_000, 16_000)
+
+
+def test_dnn_105_is_the_system_that_it_follows() -> None:
+    recipe = find_recipe("dnn-105")
+    assert recipe.features.n_values == 105
+    assert (recipe.features.sample_rate, recipe.window_s) == (16_000, 3.5)
+    assert recipe.augmentation.n_copies == 4
+    kinds = {type(step) for step in recipe.augmentation.steps}
+    assert kinds >= {TimeStretch, PitchShift, Noise}
+    assert isinstance(recipe.model, Dense)
+    assert [(layer.units, layer.batch_norm, layer.dropout) for layer in recipe.model.layers] == [
+        (512, True, 0.3),
+        (256, True, 0.3),
+        (128, True, 0.2),
+        (64, False, 0.2),
+    ]
+    # 105 inputs, seven classes: the weights of four dense layers, and four numbers for each normalised unit.
+    sizes = [105, 512, 256, 128, 64, 7]
+    dense = sum((n + 1) * m for n, m in pairwise(sizes))
+    assert dense + 4 * (512 + 256 + 128) == 230_791
+    assert recipe.reported is not None
+    assert (recipe.reported.accuracy, recipe.reported.macro_f1) == (None, None)
+
+
+def test_dnn_cv_is_the_system_that_it_follows() -> None:
+    recipe = find_recipe("dnn-cv")
+    assert recipe.features.n_values == 2 * (3 * 40 + 64 + 3 + 2 + 12)
+    assert (recipe.features.sample_rate, recipe.window_s) == (22_050, 3.0)
+    assert recipe.features.pre_emphasis == 0.97
+    assert recipe.balance == "class-weights"
+    assert isinstance(recipe.model, Dense)
+    assert [(layer.units, layer.dropout) for layer in recipe.model.layers] == [
+        (256, 0.4),
+        (128, 0.4),
+        (64, 0.3),
+    ]
+    assert all(layer.l2 > 0 for layer in recipe.model.layers)
+    assert recipe.fitting.learning_rate == 5e-4
+    assert recipe.reported is not None
+    assert (recipe.reported.accuracy, recipe.reported.macro_f1) == (0.92, 0.93)
+
+
+def test_cnn_is_the_system_that_it_follows() -> None:
+    recipe = find_recipe("cnn")
+    assert (recipe.features.n_values, recipe.sees_frames) == (59, True)
+    assert recipe.balance == "class-weights"
+    assert isinstance(recipe.model, Conv)
+    assert [
+        (block.filters, block.kernel, block.batch_norm, block.dropout) for block in recipe.model.blocks
+    ] == [
+        (128, 5, True, 0.3),
+        (256, 5, True, 0.3),
+        (512, 5, True, 0.3),
+    ]
+    assert all(block.pool > 1 for block in recipe.model.blocks)
+    assert [(layer.units, layer.dropout) for layer in recipe.model.layers] == [(256, 0.4), (128, 0.4)]
+    assert recipe.fitting.learning_rate == 1e-3
+    reported = {}
+    for name in ("cnn", "lstm", "cnn-lstm", "random-forest", "knn", "svm"):
+        system = find_recipe(name)
+        assert system.labels == recipe.labels
+        assert system.reported is not None
+        reported[name] = system.reported.accuracy
+    assert reported == {
+        "cnn": 0.83,
+        "lstm": 0.62,
+        "cnn-lstm": 0.72,
+        "random-forest": 0.71,
+        "knn": 0.56,
+        "svm": 0.3,
+    }
+
+
+def test_forest_80_is_the_system_that_it_follows() -> None:
+    recipe = find_recipe("forest-80")
+    assert recipe.features.n_values == 80
+    assert recipe.balance == "downsample"
+    assert recipe.model == Forest(n_trees=200, max_depth=30, bootstrap=False)
+    assert not recipe.is_network
+    assert recipe.reported is not None
+    assert recipe.reported.accuracy == 0.766
+    assert "75.6%" in recipe.reported.split
+
+
+def test_defaults_stand_where_nothing_is_said() -> None:
+    bare = {key: PLAIN[key] for key in ("description", "labels", "features", "model")}
+    recipe = parse_recipe("own", bare)
+    assert (recipe.name, recipe.window_s, recipe.hop_s, recipe.balance) == ("own", 3.0, 0.5, "none")
+    assert recipe.smoothing == Smoothing()
+    assert recipe.reported is None
+    assert recipe.augmentation.n_copies == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        # Keys, with the nearest that there is.
+        ({"lables": []}, "unknown key 'lables'; did you mean 'labels'?"),
+        ({"zzz": 1}, "unknown key 'zzz'; wanted some of "),
+        ({"fitting": {"batchsize": 3}}, "fitting: unknown key 'batchsize'; did you mean 'batch_size'?"),
+        ({"model": {"kind": "dense", "layers": [{"unit": 3}]}}, "unknown key 'unit'; did you mean 'units'?"),
+        ({"model": {"kind": "dense", "layers": [{"unit": 3}]}}, "model.layers[0]"),
+        ({"smoothing": {"alfa": 0.5}}, "smoothing: unknown key 'alfa'; did you mean 'alpha'?"),
+        ({"features": {"familys": []}}, "features: "),
+        ({"selection": {"number": 3}}, "selection: unknown key 'number'"),
+        # Kinds.
+        ({"model": {"kind": "dens", "layers": []}}, "unknown kind 'dens'; did you mean 'dense'?"),
+        ({"model": {"layers": []}}, "missing required field `kind`"),
+        (
+            {"augmentation": {"n_copies": 1, "steps": [{"kind": "pitchshift"}]}},
+            "augmentation.steps[0].kind: unknown kind 'pitchshift'; did you mean 'pitch-shift'?",
+        ),
+        ({"features": {"families": [{"kind": "mfccs"}]}}, "features: unknown family 'mfccs'"),
+        # Types.
+        ({"labels": "neutral"}, "labels is 'neutral': expected `array`, got `str`"),
+        ({"labels": [1, 2]}, "labels[0"),
+        ({"description": 5}, "description is 5: expected `str`, got `int`"),
+        ({"window_s": "long"}, "window_s is 'long': expected `float`, got `str`"),
+        ({"fitting": {"n_epochs": 2.5}}, "fitting.n_epochs is 2.5: expected `int`, got `float`"),
+        ({"fitting": {"refit": "yes"}}, "fitting.refit is 'yes': expected `bool`, got `str`"),
+        ({"fitting": 3}, "fitting is 3: expected `object`, got `int`"),
+        ({"features": 3}, "features is 3; wanted a table"),
+        ({"smoothing": {"alpha": "much"}}, "smoothing.alpha is 'much': expected `float`"),
+        # Values.
+        ({"labels": ["happy", "neutral"]}, "in this order"),
+        ({"labels": ["happy"]}, "wanted two or more of"),
+        ({"labels": ["happy", "joyful"]}, "['happy', 'joyful']; wanted two or more of ['neutral',"),
+        ({"labels": ["happy", "happy"]}, "wanted two or more of"),
+        ({"balance": "oversampled"}, "balance is 'oversampled'; did you mean 'oversample'?"),
+        ({"window_s": 0.99}, "window_s is 0.99 s; wanted a multiple of the frame step, 0.025 s, such as 1"),
+        ({"hop_s": 0.0}, "hop_s is 0.0 s; wanted a multiple"),
+        ({"hop_s": -1.0}, "hop_s is -1.0 s; wanted a multiple"),
+        ({"window_s": 0.025}, "window_s is 0.025 s; wanted at least one frame in it"),
+        ({"window_s": float("nan")}, "window_s is nan; wanted a finite number"),
+        ({"hop_s": float("inf")}, "hop_s is inf; wanted a finite number"),
+        (
+            {"augmentation": {"n_copies": 1, "steps": [{"kind": "gain", "gain_db": [float("nan"), 1.0]}]}},
+            "augmentation.steps[0].gain_db[0] is nan; wanted a finite number",
+        ),
+        ({"fitting": {"learning_rate": 0.0}}, "fitting.learning_rate is 0.0: expected `float` > 0.0"),
+        ({"fitting": {"label_smoothing": 1.0}}, "fitting.label_smoothing is 1.0: expected `float` < 1.0"),
+        ({"fitting": {"optimiser": "sgdm"}}, "fitting.optimiser"),
+        ({"smoothing": {"alpha": 1.5}}, "smoothing: alpha is 1.5 and n is 3; wanted alpha above 0 up to 1"),
+        ({"smoothing": {"method": "majority", "n": 0}}, "n is 0; wanted"),
+        (
+            {"augmentation": {"n_copies": 1, "steps": [{"kind": "gain", "gain_db": [3.0, -3.0]}]}},
+            "gain_db is [3.0, -3.0]; wanted the lower end first",
+        ),
+        # Contradictions.
+        ({"selection": {"method": "forest", "n_features": 9}}, "n_features is 9; wanted 1 to 8"),
+        ({"selection": {"method": "forest"}}, "n_features is 0; wanted 1 to 8"),
+        ({"selection": {"n_features": 4}}, "n_features is 4 without a method"),
+        ({"augmentation": {"n_copies": 2}}, "n_copies is 2 without steps"),
+        ({"features": FRAMES, "selection": None}, "output is 'frames'; wanted 'pooled'"),
+        ({"model": {"kind": "conv", "blocks": [{"filters": 4}]}}, "output is 'pooled'; wanted 'frames'"),
+        (
+            {"features": FRAMES, "model": {"kind": "conv", "blocks": [{"filters": 4}]}},
+            "method 'forest' ranks pooled features",
+        ),
+        ({"augmentation": {"inputs": {"n_time_masks": 1, "time_mask": 3}}}, "n_time_masks cover frames"),
+        ({"model": {"kind": "svm"}, "augmentation": {"inputs": {"noise": 0.1}}}, "for networks alone"),
+        ({"model": {"kind": "knn"}, "balance": "class-weights"}, "which 'knn' does not know"),
+        # What is missing.
+        ({"labels": None}, "labels is missing; wanted it in every recipe"),
+        ({"model": None}, "model is missing"),
+        ({"features": None}, "features is missing"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(changes: dict[str, Any], wanted: str) -> None:
+    assert wanted in refusal(**changes)
+
+
+def test_an_unknown_recipe_gets_the_nearest_and_lists_all() -> None:
+    with pytest.raises(SettingsError) as caught:
+        find_recipe("an-392")
+    message = str(caught.value)
+    assert "there is no recipe 'an-392'; did you mean 'ann-392'?" in message
+    assert all(name in message for name in NAMES)
+    with pytest.raises(SettingsError, match=r"there is no recipe 'zzz'; there are: ann-392"):
+        find_recipe("zzz")
+
+
+TOML = """
+description = "my own"
+labels = ["neutral", "happy"]
+[features]
+families = [{ kind = "mfcc", n = 8, pool = ["mean"] }]
+[model]
+kind = "svm"
+"""
+
+
+def test_a_recipe_of_ones_own_is_found_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(TOML, encoding="utf-8")
+    recipe = find_recipe(str(path))
+    assert (recipe.name, recipe.description, recipe.labels) == ("mine", "my own", ("neutral", "happy"))
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (b"labels = [", "not TOML"),
+        (b"\xff\xfe", "not TOML"),
+        (TOML.replace("svm", "svn").encode(), "unknown kind 'svn'; did you mean 'svm'?"),
+        (TOML.replace("mfcc", "mfc").encode(), "features: unknown family 'mfc'"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(content: bytes, wanted: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        read_recipe(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert wanted in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"gone\.toml: No such file.*wanted a recipe's TOML file"):
+        find_recipe(str(tmp_path / "gone.toml"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": ["neutral", "sad"]},
+        {"features": {"families": [{"kind": "mfcc", "n": 9, "pool": ["mean"]}]}},
+        {"window_s": 1.5},
+        {"hop_s": 0.25},
+        {"balance": "none"},
+        {"selection": {"method": "mutual-information", "n_features": 4}},
+        {"selection": {"method": "forest", "n_features": 5}},
+        {"augmentation": {"n_copies": 2, "steps": [{"kind": "gain", "gain_db": [-3.0, 3.0]}]}},
+        {"augmentation": {"n_copies": 1, "steps": [{"kind": "gain", "gain_db": [-3.0, 4.0]}]}},
+        {"augmentation": {"n_copies": 1, "steps": [{"kind": "room-noise"}]}},
+        {"model": {"kind": "dense", "layers": [{"units": 5}]}},
+        {"model": {"kind": "svm"}},
+        {"fitting": {"n_epochs": 4}},
+    ],
+)
+def test_the_digest_changes_with_what_shapes_models(changes: dict[str, Any]) -> None:
+    assert digest(parse_recipe("own", plain(**changes))) != digest(parse_recipe("own", plain()))
+
+
+def test_the_digest_stays_as_words_change() -> None:
+    recipe: Recipe = parse_recipe("own", plain())
+    words = parse_recipe("other", plain(description="otherwise", reported={"accuracy": 0.5, "split": "some"}))
+    assert digest(words) == digest(recipe)
+    # Whole numbers are numbers; defaults may be written out.
+    same = parse_recipe("own", plain(window_s=1, fitting={"n_epochs": 3, "batch_size": 128}))
+    assert digest(same) == digest(recipe)
+    assert digest(replace(recipe, hop_s=1.0)) != digest(recipe)

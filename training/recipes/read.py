@@ -1,0 +1,294 @@
+"""Recipes from TOML files: every key known, every value checked, every refusal one line."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import tomllib
+from dataclasses import MISSING, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+import msgspec
+
+from realtime.errors import FeatureError, SettingsError
+from realtime.features import FeatureSpec
+from realtime.types import LABELS, Smoothing
+from training.recipes.schema import (
+    Augmentation,
+    Estimator,
+    Fitting,
+    Network,
+    Recipe,
+    Reported,
+    Section,
+    Selection,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+FOLDER = Path(__file__).parent
+"""Where the recipes that come with the program are."""
+SUFFIX = ".toml"
+_BALANCES = ("none", "oversample", "downsample", "class-weights")
+_SECTIONS: dict[str, Any] = {
+    "model": Network | Estimator,
+    "reported": Reported,
+    "selection": Selection,
+    "augmentation": Augmentation,
+    "fitting": Fitting,
+    "smoothing": Smoothing,
+}
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
+_INVALID_TAG = re.compile(r"Invalid value '(?P<kind>[^']*)'")
+_T = TypeVar("_T")
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Return the names of the recipes that come with the program, sorted."""
+    return tuple(sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}")))
+
+
+def find_recipe(name_or_path: str) -> Recipe:
+    """Return a recipe by its name, or by the path of its file.
+
+    Raises
+    ------
+    SettingsError
+        Where there is none, or it cannot be used; the message says what is wrong with it.
+    """
+    if name_or_path in recipe_names():
+        return read_recipe(FOLDER / f"{name_or_path}{SUFFIX}")
+    if name_or_path.endswith(SUFFIX):
+        return read_recipe(Path(name_or_path))
+    near = get_close_matches(name_or_path, recipe_names(), n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise SettingsError(
+        f"there is no recipe {name_or_path!r}; {hint}there are: {', '.join(recipe_names())}. Give one of "
+        f"these, or the path of a file that ends in {SUFFIX}"
+    )
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe's file; its name is the recipe's.
+
+    Raises
+    ------
+    SettingsError
+        Where it cannot be read, is no TOML, holds a key that is not known or a value that cannot be used.
+    """
+    try:
+        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}; wanted a recipe's TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from None
+    try:
+        return parse_recipe(path.stem, plain)
+    except (SettingsError, FeatureError) as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
+def parse_recipe(name: str, plain: Mapping[str, Any]) -> Recipe:
+    """Build a recipe from plain data.
+
+    Raises
+    ------
+    SettingsError, FeatureError
+        On a key that is not known, a value of another type or out of range, or values that contradict
+        each other.
+    """
+    known = [entry.name for entry in fields(Recipe) if entry.name != "name"]
+    _check_finite("", plain)
+    for key in plain:
+        if key not in known:
+            raise SettingsError(f"unknown key {key!r}{_hint(key, known)}")
+    for entry in fields(Recipe):
+        wanted = entry.default is MISSING and entry.default_factory is MISSING
+        if wanted and entry.name not in {"name", "smoothing", *plain}:
+            raise SettingsError(f"{entry.name} is missing; wanted it in every recipe")
+    features = plain["features"]
+    if not isinstance(features, dict):
+        raise SettingsError(f"features is {features!r}; wanted a table")
+    try:
+        spec = FeatureSpec.from_dict(features)
+    except FeatureError as error:
+        raise FeatureError(f"features: {error}") from None
+    sections = {key: _convert(key, plain[key], kind) for key, kind in _SECTIONS.items() if key in plain}
+    sections.setdefault("smoothing", Smoothing())
+    rest = {
+        key: _convert(
+            key, value, {"labels": tuple[str, ...], "window_s": float, "hop_s": float}.get(key, str)
+        )
+        for key, value in plain.items()
+        if key not in sections and key != "features"
+    }
+    recipe = Recipe(name=name, features=spec, **sections, **rest)
+    _check(recipe)
+    return recipe
+
+
+def digest(recipe: Recipe) -> str:
+    """Return the SHA-256 of everything in a recipe that shapes its models: not its words."""
+    parts = [
+        f"{entry.name}={getattr(recipe, entry.name)!r}"
+        for entry in fields(recipe)
+        if entry.name not in {"name", "description", "reported"}
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _convert(where: str, value: object, kind: type[_T] | Any) -> Any:  # noqa: ANN401 - of that kind
+    """Return a section of its type.
+
+    msgspec's messages say where and what was wanted; a key or a kind that is not known gets the nearest
+    that is.
+    """
+    if kind is Smoothing and isinstance(value, dict):
+        # A dataclass of the run-time side: msgspec would pass over keys that it does not know.
+        for key in value:
+            if key not in _names(kind):
+                raise SettingsError(f"{where}: unknown key {key!r}{_hint(key, _names(kind))}")
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at `$")
+        place = where + place.rstrip("`")
+        unknown = _UNKNOWN.match(what)
+        if unknown:
+            key = unknown["key"]
+            raise SettingsError(f"{place}: unknown key {key!r}{_hint(key, _known_keys(kind))}") from None
+        tag = _INVALID_TAG.match(what)
+        if tag and place.endswith(".kind"):
+            near = _hint(tag["kind"], _known_kinds(kind))
+            raise SettingsError(f"{place}: unknown kind {tag['kind']!r}{near}") from None
+        found = _look_up(value, place.removeprefix(where))
+        raise SettingsError(f"{place} is {found!r}: {what[0].lower()}{what[1:]}") from None
+
+
+def _look_up(value: Any, place: str) -> object:  # noqa: ANN401 - whatever TOML holds
+    """Return the part of a value that msgspec's path names: ``.steps[0].kind``."""
+    for key, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", place):
+        try:
+            value = value[key] if key else value[int(index)]
+        except (LookupError, TypeError):
+            return value
+    return value
+
+
+def _hint(key: str, known: Iterable[str]) -> str:
+    choices = sorted(set(known))
+    near = get_close_matches(key, choices, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; wanted some of {', '.join(choices)}"
+
+
+def _known_keys(kind: Any) -> list[str]:  # noqa: ANN401 - a type, or a union of types
+    """Return the keys of a section and of the sections in it."""
+    return [name for section in _sections(kind) for name in _names(section)]
+
+
+def _known_kinds(kind: Any) -> list[str]:  # noqa: ANN401 - a type, or a union of types
+    return [
+        str(section.__struct_config__.tag) for section in _sections(kind) if section.__struct_config__.tag
+    ]
+
+
+def _names(section: type[Any]) -> list[str]:
+    if issubclass(section, Section):
+        return [entry.encode_name for entry in msgspec.structs.fields(section)]
+    return [entry.name for entry in fields(section)]
+
+
+def _sections(kind: Any) -> list[type[Any]]:  # noqa: ANN401 - a type, or a union of types
+    """Return the sections that a type mentions, at any depth."""
+    if isinstance(kind, type) and issubclass(kind, Section):
+        inner = [part for entry in msgspec.structs.fields(kind) for part in _sections(entry.type)]
+        return [kind, *inner]
+    if kind is Smoothing:
+        return [Smoothing]
+    return [section for part in get_args(kind) for section in _sections(part)]
+
+
+def _check(recipe: Recipe) -> None:
+    """Refuse what is well-formed and makes no sense."""
+    in_order = tuple(label for label in LABELS if label in recipe.labels)
+    few = 2
+    if recipe.labels != in_order or len(recipe.labels) < few:
+        raise SettingsError(
+            f"labels are {list(recipe.labels)}; wanted two or more of {list(LABELS)}, in this order"
+        )
+    if recipe.balance not in _BALANCES:
+        raise SettingsError(f"balance is {recipe.balance!r}{_hint(recipe.balance, _BALANCES)}")
+    _check_lengths(recipe)
+    _check_input(recipe)
+    selection = recipe.selection
+    n_values = recipe.features.n_values
+    if selection.method != "none" and not 1 <= selection.n_features <= n_values:
+        raise SettingsError(
+            f"selection: n_features is {selection.n_features}; wanted 1 to {n_values}, the number computed"
+        )
+    if selection.method == "none" and selection.n_features:
+        raise SettingsError(
+            f"selection: n_features is {selection.n_features} without a method; wanted method 'forest' or "
+            "'mutual-information', or no n_features"
+        )
+    smoothing = recipe.smoothing
+    if not (0 < smoothing.alpha <= 1 and smoothing.n >= 1):
+        raise SettingsError(
+            f"smoothing: alpha is {smoothing.alpha:g} and n is {smoothing.n}; wanted alpha above 0 up to 1, "
+            "and n from 1 up"
+        )
+    if recipe.augmentation.n_copies and not recipe.augmentation.steps:
+        raise SettingsError(
+            f"augmentation: n_copies is {recipe.augmentation.n_copies} without steps; wanted steps that make "
+            "the copies differ, or n_copies 0"
+        )
+
+
+def _check_finite(where: str, value: object) -> None:
+    """Refuse the numbers that TOML has and nobody can train with: every comparison with `nan` is false."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _check_finite(f"{where}.{key}".lstrip("."), part)
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            _check_finite(f"{where}[{index}]", part)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise SettingsError(f"{where} is {value}; wanted a finite number")
+
+
+def _check_lengths(recipe: Recipe) -> None:
+    frame_s = recipe.features.frame_hop / recipe.features.sample_rate
+    for name, seconds in (("window_s", recipe.window_s), ("hop_s", recipe.hop_s)):
+        n_frames = round(seconds / frame_s)
+        if n_frames < 1 or abs(n_frames * frame_s - seconds) > 1e-6:  # noqa: PLR2004 - rounding of decimals
+            raise SettingsError(
+                f"{name} is {seconds} s; wanted a multiple of the frame step, {frame_s:g} s, "
+                f"such as {max(1, n_frames) * frame_s:g}"
+            )
+    if recipe.features.n_frames(recipe.window) < 1:
+        raise SettingsError(f"window_s is {recipe.window_s} s; wanted at least one frame in it")
+
+
+def _check_input(recipe: Recipe) -> None:
+    kind = type(recipe.model).__struct_config__.tag
+    pooled = isinstance(recipe.model, Estimator) or kind == "dense"
+    if pooled == recipe.sees_frames:
+        wanted = "pooled" if pooled else "frames"
+        raise SettingsError(
+            f"features: output is {recipe.features.output!r}; wanted {wanted!r} for a model of kind {kind!r}"
+        )
+    if recipe.sees_frames and recipe.selection.method == "forest":
+        # A forest ranks columns of a table; mutual information is as well defined for a column of frames.
+        raise SettingsError("selection: method 'forest' ranks pooled features; wanted none for frames")
+    if isinstance(recipe.model, Estimator) and recipe.augmentation.inputs != Augmentation().inputs:
+        raise SettingsError("augmentation: inputs are varied for networks alone; wanted none of it")
+    if recipe.augmentation.inputs.n_time_masks and not recipe.sees_frames:
+        raise SettingsError(
+            "augmentation: n_time_masks cover frames; wanted none of them for pooled features"
+        )
+    if recipe.balance == "class-weights" and kind == "knn":
+        raise SettingsError("balance is 'class-weights', which 'knn' does not know; wanted 'oversample'")
