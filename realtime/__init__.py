@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from realtime.classifier import Classifier, load
     from realtime.client import subscribe
     from realtime.errors import TonewatchError
+    from realtime.estimator import Estimator
     from realtime.live import listen
     from realtime.recognizer import Recognizer
     from realtime.types import Chunk, Event, Prediction, Segment, Smoothing, State, Status
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Chunk": "types",
     "Classifier": "classifier",
+    "Estimator": "estimator",
     "Event": "types",
     "Prediction": "types",
     "Recognizer": "recognizer",
@@ -37,6 +39,7 @@ _HOMES = {
 __all__ = [
     "Chunk",
     "Classifier",
+    "Estimator",
     "Event",
     "Prediction",
     "Recognizer",

@@ -1,4 +1,4 @@
-"""A trained model, ready to judge windows: the one place that touches the TFLite runtime."""
+"""Networks, ready to judge windows: the one place that touches the TFLite runtime."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 
 from realtime import artifact
 from realtime.errors import ClassifierError
+from realtime.loaded import LoadedModel
 
 if TYPE_CHECKING:
     import os
 
     from realtime.artifact import Artifact
-    from realtime.features import FeatureSpec
-    from realtime.types import FloatArray, Smoothing
+    from realtime.types import FloatArray
 
 RUNTIMES = ("tflite_runtime.interpreter", "ai_edge_litert.interpreter")
 """Where the interpreter may be found, in order: the same runtime under its older and its newer name."""
 
 
-class Classifier:
+class Classifier(LoadedModel):
     """Judges feature windows with an artifact's network.
 
     Parameters
@@ -36,7 +36,7 @@ class Classifier:
     """
 
     def __init__(self, source: Artifact) -> None:
-        self.artifact = source
+        super().__init__(source)
         self._interpreter = _interpreter(source)
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
@@ -47,57 +47,23 @@ class Classifier:
         ):
             if details["shape"].tolist() != wanted:
                 raise ClassifierError(
-                    f"{source.path / artifact.MODEL_FILE}: the {what} has shape {details['shape'].tolist()}; "
+                    f"{source.model_path}: the {what} has shape {details['shape'].tolist()}; "
                     f"wanted {wanted}, which the card says"
                 )
 
-    @property
-    def name(self) -> str:
-        """Name of the model."""
-        return self.artifact.card.name
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes, in the order of the probabilities."""
-        return tuple(self.artifact.card.labels)
-
-    @property
-    def spec(self) -> FeatureSpec:
-        """The features that it judges."""
-        return self.artifact.spec
-
-    @property
-    def window(self) -> int:
-        """Length of a window, in samples."""
-        return self.artifact.card.window
-
-    @property
-    def hop(self) -> int:
-        """Default step between windows, in samples."""
-        return self.artifact.card.hop
-
-    @property
-    def smoothing(self) -> Smoothing:
-        """Default smoothing."""
-        return self.artifact.card.smoothing
-
-    def predict(self, features: FloatArray) -> FloatArray:
-        """Return the probability of each label [shape=(n_labels,), dtype=float32].
-
-        Parameters
-        ----------
-        features : np.ndarray [shape=(n_features,) or (n_frames, n_features), dtype=float32]
-            Of one window, as `realtime.features.WindowExtractor` gives them.
-        """
-        network_input = self.artifact.preprocessing(features)[np.newaxis]
-        self._interpreter.set_tensor(self._input["index"], _quantised(network_input, self._input))
+    def _judge(self, row: FloatArray) -> FloatArray:
+        self._interpreter.set_tensor(self._input["index"], _quantised(row, self._input))
         self._interpreter.invoke()
-        output = self._interpreter.get_tensor(self._output["index"])
-        return _tempered(_dequantised(output, self._output)[0], self.artifact.card.temperature)
+        return _dequantised(self._interpreter.get_tensor(self._output["index"]), self._output)
 
 
-def load(name_or_path: str | os.PathLike[str] = artifact.DEFAULT_MODEL) -> Classifier:
+def load(name_or_path: str | os.PathLike[str] = artifact.DEFAULT_MODEL) -> LoadedModel:
     """Load a model by its name or by the path of its folder.
+
+    Returns
+    -------
+    LoadedModel
+        A `Classifier` where the artifact holds a network, an `Estimator` where it holds an estimator.
 
     Raises
     ------
@@ -106,7 +72,7 @@ def load(name_or_path: str | os.PathLike[str] = artifact.DEFAULT_MODEL) -> Class
     ArtifactError
         Where a file is missing, truncated, tampered with, too new, or does not fit the others.
     ClassifierError
-        Where no TFLite runtime is installed, or it refuses the model.
+        Where what runs it is not installed, or refuses it.
 
     Examples
     --------
@@ -115,7 +81,12 @@ def load(name_or_path: str | os.PathLike[str] = artifact.DEFAULT_MODEL) -> Class
     >>> model.labels[:3]
     ('neutral', 'calm', 'happy')
     """
-    return Classifier(artifact.read(artifact.find(name_or_path)))
+    source = artifact.read(artifact.find(name_or_path))
+    if source.card.runtime == "skops":
+        from realtime.estimator import Estimator  # noqa: PLC0415 - most models are networks
+
+        return Estimator(source)
+    return Classifier(source)
 
 
 def runtime_name() -> str:
@@ -148,7 +119,7 @@ def _interpreter(source: Artifact) -> Any:  # noqa: ANN401 - neither runtime car
             f"tflite-runtime cannot work with NumPy {np.__version__}; wanted NumPy below 2, "
             "or ai-edge-litert in its place: pip install 'numpy<2'"
         )
-    path = source.path / artifact.MODEL_FILE
+    path = source.model_path
     try:
         # One thread: a window takes microseconds, and waking a second one takes longer. No delegate: for
         # dense layers XNNPACK gains nothing (measured), and it announces itself on standard error.
@@ -178,16 +149,3 @@ def _dequantised(values: Any, tensor: dict[str, Any]) -> FloatArray:  # noqa: AN
         return np.asarray(values, dtype=np.float32)
     scale, zero_point = tensor["quantization"]
     return np.asarray((values.astype(np.float32) - zero_point) * np.float32(scale), dtype=np.float32)
-
-
-def _tempered(probabilities: FloatArray, temperature: float) -> FloatArray:
-    """Return probabilities as if the logits had been divided by `temperature` before the softmax.
-
-    References
-    ----------
-    Guo et al., "On calibration of modern neural networks", 2017.
-    """
-    # Softmax undone up to a constant, which the next softmax cancels; quantised outputs may be zero.
-    logits = np.log(np.maximum(probabilities, np.float32(1e-12))) / np.float32(temperature)
-    powers = np.exp(logits - logits.max())
-    return np.asarray(powers / powers.sum(), dtype=np.float32)

@@ -7,7 +7,7 @@
     ├── FeatureError              a feature specification that contradicts itself
     ├── ArtifactError             a model folder that is missing, damaged, tampered with or too new
     │   └── UnknownModelError     no model of that name
-    ├── ClassifierError           the TFLite runtime is missing, or refuses the model
+    ├── ClassifierError           what runs a model is missing, or refuses it
     ├── SourceError               audio that cannot be read
     │   ├── NoPortAudioError      the system's PortAudio library is missing
     │   └── DeviceError           no such microphone, or more than one
@@ -42,7 +42,7 @@ class UnknownModelError(ArtifactError):
 
 
 class ClassifierError(TonewatchError):
-    """The TFLite runtime is missing, or it refuses the model."""
+    """What runs a model (TFLite's runtime, or scikit-learn) is missing, or it refuses the model."""
 
 
 class SourceError(TonewatchError):
@@ -71,3 +71,7 @@ class SubscriptionError(TonewatchError):
 
 class CorpusError(TonewatchError):
     """Training data cannot be used."""
+
+
+class TrainingError(TonewatchError):
+    """A model cannot be trained, or what was trained cannot be kept."""

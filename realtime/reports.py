@@ -13,12 +13,12 @@ from realtime import messages
 from realtime.types import Prediction, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
     from realtime.analysis import Analysis, Score
-    from realtime.artifact import Card, Scores
+    from realtime.artifact import Card, ClassScores, Scores
     from realtime.sources import Device
 
 Format = Literal["table", "json", "csv", "audacity"]
@@ -135,18 +135,37 @@ def print_score(console: Console, score: Score, trained_on: Sequence[str] = ()) 
 
 
 def print_confusion(
-    console: Console, labels: Sequence[str], answers: Sequence[str], confusion: Sequence[Sequence[int]]
+    console: Console,
+    labels: Sequence[str],
+    answers: Sequence[str],
+    confusion: Sequence[Sequence[int]],
+    classes: Mapping[str, ClassScores] | None = None,
 ) -> None:
-    """Print a confusion matrix: a row per true label, a column per answer."""
+    """Print a confusion matrix: a row per true label, a column per answer, and how well it is told.
+
+    Parameters
+    ----------
+    console
+        Where.
+    labels, answers
+        What the rows and columns stand for.
+    confusion
+        The matrix.
+    classes
+        Scores of each label, if they are known.
+    """
     from rich.table import Table  # noqa: PLC0415 - only people need tables
 
-    table = Table("label \\ answer", *(answer[:9] for answer in answers))
+    heads = ("precision", "recall", "F1") if classes else ()
+    table = Table("label \\ answer", *(answer[:9] for answer in answers), *heads)
     for label, row in zip(labels, confusion, strict=True):
         cells = [
             f"[bold]{n}[/]" if answer == label else str(n) if n else "·"
             for answer, n in zip(answers, row, strict=True)
         ]
-        table.add_row(label, *cells)
+        own = classes.get(label) if classes else None
+        scores = () if own is None else (own.precision, own.recall, own.f1)
+        table.add_row(label, *cells, *(f"{score:.2f}" for score in scores))
     console.print(table)
 
 
@@ -178,39 +197,90 @@ def print_models(console: Console, cards: Sequence[Card], default: str) -> None:
         name = f"{card.name} (default)" if card.name == default else card.name
         rate = float(card.features["sample_rate"])
         reached = "not measured" if scores is None else f"{_percent(scores.accuracy)} (UAR {scores.uar:.2f})"
-        table.add_row(name, str(len(card.labels)), f"{card.window / rate:g} s", reached, card.quantisation)
+        table.add_row(name, str(len(card.labels)), f"{card.window / rate:g} s", reached, _weights(card))
     console.print(table)
 
 
 def print_card(console: Console, card: Card) -> None:
-    """Print what a model's card says, with every score and its confusion matrices."""
-    from rich.table import Table  # noqa: PLC0415 - only people need tables
+    """Print what a model's card says: every score, and the confusion matrices of the main protocols."""
+    from rich.table import Column, Table  # noqa: PLC0415 - only people need tables
     from rich.text import Text  # noqa: PLC0415
 
     console.print(Text.assemble((card.name, "bold"), f": {card.description}"))
     console.print(f"classes: {', '.join(card.labels)}")
-    console.print(f"features: {card.n_selected} of {card.n_features}; weights: {card.quantisation}")
+    console.print(f"features: {card.n_selected} of {card.n_features}; weights: {_weights(card)}")
     console.print(
         f"trained on: {', '.join(card.training.corpora)}; made by: {card.training.command}", markup=False
     )
+    for corpus, labels in card.training.labels.items():
+        if len(labels) < len(card.labels):
+            console.print(f"{corpus} knows only: {', '.join(labels)}", markup=False)
     console.print(f"licence: {card.training.licence}", markup=False)
     for precision, probability in card.thresholds.items():
         share = f"{float(precision):.0%}"
         console.print(f"of predictions with a probability of {probability:g} and more, {share} are right")
     if card.scores_note:
         console.print(card.scores_note, markup=False)
-    table = Table("protocol", "unit", "part", "n", "accuracy", "UAR", "macro F1", "ECE")
+    table = Table(
+        Column("protocol", overflow="fold"), "unit", "part", "n", "accuracy", "UAR", "macro F1", "ECE"
+    )
     for protocol, unit, part, scores in _walk(card):
-        figures = (
-            _percent(scores.accuracy),
-            *(f"{v:.3f}" for v in (scores.uar, scores.macro_f1, scores.ece)),
-        )
-        table.add_row(protocol, unit, part, str(scores.n), *figures)
-    console.print(table)
+        figures = [_figure(scores, name) for name in ("accuracy", "uar", "macro_f1")]
+        table.add_row(protocol, unit, part, str(scores.n), *figures, f"{scores.ece:.3f}")
+    console.print(table if card.scores else "scores: not measured")
+    for line in _notes_on_figures(card):
+        console.print(line)
+    if card.exports:
+        _print_exports(console, card)
     for protocol, unit, part, scores in _walk(card):
-        if part == "all":
+        if part == "all" and "/" not in protocol:
             console.print(f"\n{protocol}, {unit}:")
-            print_confusion(console, card.labels, card.labels, scores.confusion)
+            print_confusion(console, card.labels, card.labels, scores.confusion, scores.classes)
+
+
+def _print_exports(console: Console, card: Card) -> None:
+    from rich.table import Table  # noqa: PLC0415 - only people need tables
+
+    table = Table("weights", "size", "differs by", "accuracy", "UAR")
+    for name, export in card.exports.items():
+        table.add_row(
+            name,
+            f"{export.n_bytes / 1000:,.0f} kB",
+            f"{export.parity:.1g}",
+            "" if export.accuracy is None else _percent(export.accuracy),
+            "" if export.uar is None else f"{export.uar:.3f}",
+        )
+    console.print(table)
+
+
+def _weights(card: Card) -> str:
+    """Return how the weights are stored, for people."""
+    return "scikit-learn's" if card.runtime == "skops" else card.quantisation
+
+
+def _figure(scores: Scores, name: str) -> str:
+    """Return a figure, and half of its 95% interval where that was measured."""
+    value: float = getattr(scores, name)
+    half = None if name not in scores.ci95 else (scores.ci95[name][1] - scores.ci95[name][0]) / 2
+    if name == "accuracy":
+        return _percent(value) + ("" if half is None else f" ± {100 * half:.1f}")
+    return f"{value:.3f}" + ("" if half is None else f" ± {half:.3f}")
+
+
+def _notes_on_figures(card: Card) -> list[str]:
+    """Return what the table of scores does not say."""
+    found = [scores for *_, scores in _walk(card)]
+    notes = []
+    if any(scores.ci95 for scores in found):
+        notes.append("± is half of the 95% interval, over speakers")
+    n_seeds = sorted({scores.n_seeds for scores in found if scores.n_seeds > 1})
+    if n_seeds:
+        deviation = max(scores.sd.get("accuracy", 0.0) for scores in found)
+        notes.append(
+            f"figures are means over {' or '.join(map(str, n_seeds))} trainings, whose accuracies vary by "
+            f"{100 * deviation:.1f} points at most (standard deviation); matrices are their sums"
+        )
+    return notes
 
 
 def _walk(card: Card) -> list[tuple[str, str, str, Scores]]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from realtime.loaded import LoadedModel
+
 
 def main() -> None:
     """Measure, and print."""
@@ -56,7 +58,7 @@ def main() -> None:
 
 
 def measure_push(
-    model: realtime.Classifier, samples: npt.NDArray[np.float32], n_repeats: int
+    model: LoadedModel, samples: npt.NDArray[np.float32], n_repeats: int
 ) -> tuple[list[float], list[float], list[float]]:
     """Return the times of the pushes that gave a prediction, and of their two parts, in milliseconds."""
     whole, features, inference = [], [], []

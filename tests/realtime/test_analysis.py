@@ -17,7 +17,7 @@ from realtime.recognizer import Recognizer
 from realtime.types import LABELS, UNKNOWN, Prediction, State, Status, Stream
 
 if TYPE_CHECKING:
-    from realtime.classifier import Classifier
+    from realtime.loaded import LoadedModel
     from tests.conftest import MakeVoice
 
 RATE, WINDOW, HOP = 16_000, 48_000, 8_000
@@ -39,7 +39,7 @@ def judged(
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model: Path) -> Classifier:
+def model(tiny_model: Path) -> LoadedModel:
     return classifier.load(tiny_model)
 
 
@@ -85,7 +85,7 @@ def test_files_are_found_in_folders(tmp_path: Path) -> None:
 # --- one recording ----------------------------------------------------------------------------------------
 
 
-def test_a_recording_gives_what_the_stream_would(recording: Path, model: Classifier) -> None:
+def test_a_recording_gives_what_the_stream_would(recording: Path, model: LoadedModel) -> None:
     found = analysis.analyze(recording, model)
     recognizer = Recognizer(model)
     samples, _ = soundfile.read(recording, dtype="float32")
@@ -102,7 +102,7 @@ def test_a_recording_gives_what_the_stream_would(recording: Path, model: Classif
     assert found.probability == pytest.approx(mean.max())
 
 
-def test_a_recording_without_a_voice(tmp_path: Path, model: Classifier) -> None:
+def test_a_recording_without_a_voice(tmp_path: Path, model: LoadedModel) -> None:
     path = tmp_path / "noise.wav"
     soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(5 * RATE), RATE)
     found = analysis.analyze(path, model)
@@ -111,7 +111,7 @@ def test_a_recording_without_a_voice(tmp_path: Path, model: Classifier) -> None:
     assert any(isinstance(event, Status) and event.state is State.SILENT for event in found.events)
 
 
-def test_an_answer_that_is_not_sure_is_unknown(recording: Path, model: Classifier) -> None:
+def test_an_answer_that_is_not_sure_is_unknown(recording: Path, model: LoadedModel) -> None:
     sure = analysis.analyze(recording, model)
     found = analysis.analyze(recording, model, min_probability=sure.probability + 0.01)
     assert found.label == UNKNOWN
@@ -119,7 +119,7 @@ def test_an_answer_that_is_not_sure_is_unknown(recording: Path, model: Classifie
 
 
 def test_unreadable_files_are_reported_and_the_others_judged(
-    tmp_path: Path, recording: Path, model: Classifier
+    tmp_path: Path, recording: Path, model: LoadedModel
 ) -> None:
     broken = tmp_path / "broken.wav"
     broken.write_text("no audio")

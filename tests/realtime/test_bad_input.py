@@ -276,7 +276,7 @@ def test_unknown_model(command: list[str], tonewatch: Tonewatch, recording: Path
     check_refusal(
         tonewatch(*command, "large"),
         "no model 'large'",
-        "there are: tiny-float16, tiny-float32, tiny-frames, tiny-int8",
+        "there are: tiny-float16, tiny-float32, tiny-forest, tiny-frames, tiny-int8, tiny-knn, tiny-svm",
     )
 
 
@@ -315,7 +315,7 @@ def damage(folder: Path, how: str) -> None:
         ("missing", ["model.tflite", "No such file"]),
         ("no card", ["card.json", "No such file"]),
         ("cut card", ["card.json"]),
-        ("newer", ["card.json", "2", "1"]),
+        ("newer", ["card.json", "format_version is 3", "reads up to 2"]),
         ("mismatched", ["preprocess.npz", "shape (30,)", "wanted", "shape (31,)"]),
         ("other labels", ["card.json", "output_shape is [1, 8]; wanted [1, 7]"]),
         ("no model", ["model.tflite"]),

@@ -348,7 +348,15 @@ def test_models(tonewatch: Tonewatch) -> None:
     outcome = tonewatch("models")
     assert (outcome.code, outcome.err) == (0, "")
     rows = [line for line in outcome.out.splitlines() if "tiny-" in line]
-    assert [row.split()[1] for row in rows] == ["tiny-float16", "tiny-float32", "tiny-frames", "tiny-int8"]
+    assert [row.split()[1] for row in rows] == [
+        "tiny-float16",
+        "tiny-float32",
+        "tiny-forest",
+        "tiny-frames",
+        "tiny-int8",
+        "tiny-knn",
+        "tiny-svm",
+    ]
     assert all("3 s" in row and " 8 " in row for row in rows)
 
 

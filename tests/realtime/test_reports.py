@@ -15,7 +15,7 @@ from rich.console import Console
 
 from realtime import analysis, artifact, messages, reports
 from realtime.analysis import NO_VOICE, Analysis
-from realtime.artifact import Scores
+from realtime.artifact import ClassScores, Export, Scores
 from realtime.types import Prediction, Segment, State, Status, Stream
 
 if TYPE_CHECKING:
@@ -230,3 +230,56 @@ def test_card(card: artifact.Card) -> None:
     diagonal = [row[1 + i] for i, row in enumerate(rows(text)[2:])]
     assert diagonal == ["1"] * 8
     assert math.isclose(card.scores["speaker"]["windows"]["all"].accuracy, 0.7)
+
+
+def test_card_of_several_trainings(card: artifact.Card) -> None:
+    plain = card.scores["speaker"]["windows"]["all"]
+    scores = msgspec.structs.replace(
+        plain,
+        n_seeds=3,
+        sd={"accuracy": 0.012},
+        ci95={"accuracy": (0.66, 0.75), "uar": (0.6, 0.7), "macro_f1": (0.5, 0.7), "ece": (0.01, 0.09)},
+        classes={"happy": ClassScores(n=1, precision=0.5, recall=0.25, f1=1 / 3)},
+    )
+    units = {"clips": {"all": scores}}
+    rich = msgspec.structs.replace(
+        card,
+        runtime="skops",
+        scores={"speaker": units, "cross/ravdess-nemo/four/adapted": units},
+        exports={
+            "float32": Export(n_bytes=711_504, parity=5.4e-7, accuracy=0.61, uar=0.6),
+            "int8": Export(n_bytes=211_504, parity=0.036),
+        },
+        training=msgspec.structs.replace(
+            card.training, labels={"RAVDESS": card.labels, "nEMO [pl]": ["neutral", "sad"]}
+        ),
+    )
+    text = printed(lambda console: reports.print_card(console, rich))
+    assert "weights: scikit-learn's" in text
+    assert "nEMO [pl] knows only: neutral, sad\n" in text
+    assert "RAVDESS knows only" not in text
+    found = rows(text)
+    assert [
+        "speaker",
+        "clips",
+        "all",
+        "10",
+        "70.0% ± 4.5",
+        "0.650 ± 0.050",
+        "0.600 ± 0.100",
+        "0.050",
+    ] in found
+    # A long name is told whole.
+    assert any(row[0] == "cross/ravdess-nemo/four/adapted" for row in found)
+    assert "± is half of the 95% interval, over speakers\n" in text
+    assert "means over 3 trainings, whose accuracies vary by 1.2 points" in text
+    assert ["float32", "712 kB", "5e-07", "61.0%", "0.600", "26 µs"] in found
+    assert ["int8", "212 kB", "0.04", "", "", ""] in found
+    # The matrix of the main protocol, with the scores of the classes that occur.
+    assert text.count("label \\ answer") == 1
+    assert ["happy", "·", "·", "1", "·", "·", "·", "·", "·", "0.50", "0.25", "0.33"] in found
+    unscored = msgspec.structs.replace(card, scores={})
+    assert printed(lambda console: reports.print_card(console, unscored)).endswith("scores: not measured\n")
+    # Nothing of it where nothing of it is known.
+    bare = printed(lambda console: reports.print_card(console, card))
+    assert not any(word in bare for word in ("±", "trainings", "precision", "kB", "knows only"))

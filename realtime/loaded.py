@@ -1,0 +1,91 @@
+"""What all loaded models have in common, whatever runs them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from realtime.artifact import Artifact
+    from realtime.features import FeatureSpec
+    from realtime.types import FloatArray, Smoothing
+
+
+class LoadedModel(ABC):
+    """Judges feature windows with an artifact's model.
+
+    Parameters
+    ----------
+    source
+        A model that `realtime.artifact.read` has checked.
+    """
+
+    def __init__(self, source: Artifact) -> None:
+        self.artifact = source
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.artifact.card.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of the probabilities."""
+        return tuple(self.artifact.card.labels)
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """The features that it judges."""
+        return self.artifact.spec
+
+    @property
+    def window(self) -> int:
+        """Length of a window, in samples."""
+        return self.artifact.card.window
+
+    @property
+    def hop(self) -> int:
+        """Default step between windows, in samples."""
+        return self.artifact.card.hop
+
+    @property
+    def smoothing(self) -> Smoothing:
+        """Default smoothing."""
+        return self.artifact.card.smoothing
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Return the probability of each label [shape=(n_labels,), dtype=float32].
+
+        Parameters
+        ----------
+        features : np.ndarray [shape=(n_features,) or (n_frames, n_features), dtype=float32]
+            Of one window, as `realtime.features.WindowExtractor` gives them.
+        """
+        row = self.artifact.preprocessing(features)[np.newaxis]
+        return temper(self._judge(row)[0], self.artifact.card.temperature)
+
+    @abstractmethod
+    def _judge(self, row: FloatArray) -> FloatArray:
+        """Return the untempered probabilities [shape=(1, n_labels)] of one input [shape=(1, ...)]."""
+
+
+def temper(probabilities: FloatArray, temperature: float) -> FloatArray:
+    """Return probabilities as if the logits had been divided by a temperature before the softmax.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray [shape=(n_labels,), dtype=float32]
+        Of one window.
+    temperature
+        1 leaves them as they are; above, they grow less sure.
+
+    References
+    ----------
+    Guo et al., "On calibration of modern neural networks", 2017.
+    """
+    # Softmax undone up to a constant, which the next softmax cancels; quantised outputs may be zero.
+    logits = np.log(np.maximum(probabilities, np.float32(1e-12))) / np.float32(temperature)
+    powers = np.exp(logits - logits.max())
+    return np.asarray(powers / powers.sum(), dtype=np.float32)
