@@ -8,35 +8,51 @@ import msgspec
 import numpy as np
 import pytest
 
-from realtime.artifact import FORMAT_VERSION, Artifact, Card, Preprocessing, Training
+from realtime.artifact import Artifact
+from realtime.card import FORMAT_VERSION, Card, Training
+from realtime.classifier import Classifier
 from realtime.errors import ArtifactError
+from realtime.preprocessing import Preprocessing
 from training import export, networks
-from training.fit import Fitted, predict, rebuild
+from training.fit import temper
+from training.recipes.schema import ConvLstm, Dense, Layer
 
 if TYPE_CHECKING:
+    from realtime.types import FloatArray
     from training.export import Quantisation
     from training.recipes import Recipe
 
 N_SELECTED = 20
+TEMPERATURE = 1.5
+PREPROCESSING = Preprocessing(
+    np.arange(N_SELECTED), np.full(N_SELECTED, 0.5, np.float32), np.full(N_SELECTED, 2.0, np.float32)
+)
 
 
 @pytest.fixture(scope="module")
-def fitted(recipe: Recipe) -> Fitted:
+def keras_model(recipe: Recipe) -> Any:
     networks.seed_everything(0)
-    weights = networks.build(recipe, N_SELECTED).get_weights()
-    preprocessing = Preprocessing(
-        np.arange(N_SELECTED), np.full(N_SELECTED, 0.5, np.float32), np.full(N_SELECTED, 2.0, np.float32)
-    )
-    return Fitted(preprocessing, tuple(weights), 1.5, 0, np.zeros((0, 3), np.float32), ())
+    assert isinstance(recipe.model, Dense)
+    return networks.build(recipe.model, (N_SELECTED,), len(recipe.labels))
 
 
 @pytest.fixture(scope="module")
-def features(recipe: Recipe) -> Any:
+def features(recipe: Recipe) -> FloatArray:
     rng = np.random.default_rng(0)
-    return (3 * rng.standard_normal((40, recipe.features.n_values))).astype(np.float32)
+    return np.asarray(3 * rng.standard_normal((40, recipe.features.n_values)), dtype=np.float32)
 
 
-def make_artifact(recipe: Recipe, fitted: Fitted, model: bytes, quantisation: Quantisation) -> Artifact:
+@pytest.fixture(scope="module")
+def inputs(features: FloatArray) -> FloatArray:
+    return PREPROCESSING(features)
+
+
+@pytest.fixture(scope="module")
+def expected(keras_model: Any, inputs: FloatArray) -> FloatArray:
+    return temper(np.asarray(keras_model(inputs)), TEMPERATURE)
+
+
+def load(recipe: Recipe, model: bytes, quantisation: Quantisation) -> Classifier:
     card = Card(
         format_version=FORMAT_VERSION,
         name="tiny",
@@ -47,57 +63,78 @@ def make_artifact(recipe: Recipe, fitted: Fitted, model: bytes, quantisation: Qu
         hop=recipe.hop,
         n_features=recipe.features.n_values,
         n_selected=N_SELECTED,
-        temperature=fitted.temperature,
+        temperature=TEMPERATURE,
         input_shape=[1, N_SELECTED],
         output_shape=[1, len(recipe.labels)],
         quantisation=quantisation,
         training=Training(recipe="tiny", command="", corpora=[], licence="", seed=0, n_clips=0, n_windows=0),
         sha256={},
     )
-    return Artifact(Path("tiny"), card, recipe.features, fitted.preprocessing, model)
+    return Classifier(Artifact(Path("tiny"), card, recipe.features, PREPROCESSING, model))
 
 
-@pytest.mark.parametrize(("quantisation", "tolerance"), [("float32", 1e-5), ("float16", 5e-3), ("int8", 0.1)])
+@pytest.mark.parametrize("quantisation", export.QUANTISATIONS)
 def test_the_classifier_agrees_with_keras(
-    recipe: Recipe, fitted: Fitted, features: Any, quantisation: Quantisation, tolerance: float
+    recipe: Recipe,
+    keras_model: Any,
+    features: FloatArray,
+    expected: FloatArray,
+    quantisation: Quantisation,
 ) -> None:
-    model = export.convert(rebuild(recipe, fitted), quantisation, fitted.preprocessing(features))
-    found = make_artifact(recipe, fitted, model, quantisation)
-    parity = export.measure_parity(found, features, predict(recipe, fitted, features))
-    assert parity <= tolerance
+    model = export.convert(keras_model, quantisation, PREPROCESSING(features))
+    parity = export.measure_parity(load(recipe, model, quantisation), features, expected)
+    assert parity <= {"float32": 1e-5, "float16": 5e-3, "int8": 0.1}[quantisation]
     if quantisation != "float32":
         assert parity > 0
 
 
-def test_smaller_numbers_make_a_smaller_model(recipe: Recipe, features: Any) -> None:
+def test_smaller_numbers_make_a_smaller_model() -> None:
     # Wide enough that the weights outweigh what every model carries.
-    wide = replace(recipe, layers=(replace(recipe.layers[0], units=256),) * 2)
     networks.seed_everything(0)
-    keras_model = networks.build(wide, N_SELECTED)
-    sizes = [
-        len(export.convert(keras_model, quantisation, features[:, :N_SELECTED]))
-        for quantisation in export.QUANTISATIONS
-    ]
+    rows = np.random.default_rng(0).standard_normal((40, N_SELECTED)).astype(np.float32)
+    wide = networks.build(Dense(layers=(Layer(units=256), Layer(units=256))), (N_SELECTED,), 3)
+    exports = export.convert_all(wide, rows, rows)
+    sizes = [len(made.model) for made in exports]
     assert sizes[0] > 1.7 * sizes[1] > 1.7 * 1.5 * sizes[2]
+    assert all(made.agreement > 0.9 for made in exports)
 
 
-def test_disagreement_is_refused(recipe: Recipe, fitted: Fitted, features: Any) -> None:
-    model = export.convert(rebuild(recipe, fitted), "float32", fitted.preprocessing(features))
-    found = make_artifact(recipe, fitted, model, "float32")
-    expected = predict(recipe, fitted, features)
-    expected[7] = np.roll(expected[7], 1)
+@pytest.mark.slow
+def test_a_loop_gets_smaller_too_and_stays_close() -> None:
+    networks.seed_everything(0)
+    rows = np.random.default_rng(0).standard_normal((40, 30, 12)).astype(np.float32)
+    model = networks.build(ConvLstm(blocks=(), units=(96,)), (30, 12), 3)
+    exports = export.convert_all(model, rows, rows)
+    sizes = [len(made.model) for made in exports]
+    assert sizes[0] > 1.6 * sizes[1] > 1.6 * 1.3 * sizes[2]
+    assert exports[-1].parity < 0.02
+
+
+def test_converting_again_gives_the_same_file(keras_model: Any, inputs: FloatArray) -> None:
+    assert export.convert(keras_model, "int8", inputs) == export.convert(keras_model, "int8", inputs)
+
+
+def test_disagreement_is_refused(
+    recipe: Recipe, keras_model: Any, features: FloatArray, inputs: FloatArray, expected: FloatArray
+) -> None:
+    model = export.convert(keras_model, "float32", inputs)
+    loaded = load(recipe, model, "float32")
+    turned = expected.copy()
+    turned[7] = np.roll(turned[7], 1)
     with pytest.raises(ArtifactError, match=r"differ by .* on 40 windows; wanted at most 0.0001"):
-        export.measure_parity(found, features, expected)
-    hotter = replace(found, card=msgspec.structs.replace(found.card, temperature=3.0))
+        export.measure_parity(loaded, features, turned)
+    hotter = msgspec.structs.replace(loaded.artifact.card, temperature=3.0)
     with pytest.raises(ArtifactError, match="nothing is written"):
-        export.measure_parity(hotter, features, predict(recipe, fitted, features))
+        export.measure_parity(Classifier(replace(loaded.artifact, card=hotter)), features, expected)
 
 
-def test_not_a_number_is_refused(recipe: Recipe, fitted: Fitted, features: Any) -> None:
-    model = export.convert(rebuild(recipe, fitted), "float32", fitted.preprocessing(features))
-    expected = np.full((len(features), 3), np.nan, np.float32)
+def test_not_a_number_is_refused(
+    recipe: Recipe, keras_model: Any, features: FloatArray, inputs: FloatArray
+) -> None:
+    model = export.convert(keras_model, "float32", inputs)
+    nothing = np.full((len(features), 3), np.nan, np.float32)
     with pytest.raises(ArtifactError, match="differ by nan"):
-        export.measure_parity(make_artifact(recipe, fitted, model, "float32"), features, expected)
+        export.measure_parity(load(recipe, model, "float32"), features, nothing)
 
 
 def test_operations_beyond_the_built_in_ones_are_refused() -> None:

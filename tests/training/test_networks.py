@@ -1,52 +1,198 @@
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pytest
 
+from realtime.errors import SettingsError
 from training import networks
+from training.export import QUANTISATIONS, convert_all
+from training.networks.kinds import lay
+from training.recipes.schema import (
+    Block,
+    Conv,
+    ConvGruAttention,
+    ConvLstm,
+    Dense,
+    Layer,
+    Lstm,
+    Network,
+)
 
 if TYPE_CHECKING:
-    from training.recipes import Recipe
+    from realtime.types import FloatArray
+
+N_LABELS = 3
+FRAMES = (21, 6)
+LAYERS = (Layer(units=16, batch_norm=True, dropout=0.1), Layer(units=12, l2=0.01))
+# Wide enough that there is something to quantise: the converter leaves fewer than 1,024 weights as they are.
+BLOCKS = (Block(filters=40, pool=2, dropout=0.1), Block(filters=12, kernel=3, batch_norm=False))
+EXAMPLES: dict[str, Network] = {
+    "dense": Dense(layers=LAYERS),
+    "dense, no hidden layer": Dense(layers=()),
+    "conv": Conv(blocks=BLOCKS, layers=LAYERS),
+    "conv, flat": Conv(blocks=BLOCKS, pooling="flatten"),
+    "lstm": Lstm(units=(20, 18), dropout=0.1, layers=LAYERS),
+    "lstm, both ways": Lstm(units=(20, 18), bidirectional=True),
+    "conv-lstm": ConvLstm(blocks=BLOCKS, units=(18,), layers=LAYERS),
+    "conv-gru-attention": ConvGruAttention(blocks=BLOCKS, units=20, dropout=0.1, layers=LAYERS),
+}
+PARITY = {"float32": 1e-5, "float16": 5e-3, "int8": 0.1}
 
 
-def test_a_network_has_the_layers_that_its_recipe_says(recipe: Recipe) -> None:
-    model = networks.build(recipe, 20)
-    assert [layer.name for layer in model.layers] == [
-        "features",
-        "noise",
-        "dense_1",
-        "dense_2",
-        "norm_2",
-        "dropout_2",
-        "probabilities",
-    ]
-    assert model.input_shape == (None, 20)
-    assert model.output_shape == (None, 3)
-    quiet = replace(recipe, fitting=replace(recipe.fitting, input_noise=0.0))
-    assert "noise" not in [layer.name for layer in networks.build(quiet, 20).layers]
+def shape_of(model: Network) -> tuple[int, ...]:
+    return (20,) if isinstance(model, Dense) else FRAMES
 
 
-def test_names_do_not_depend_on_what_was_built_before(recipe: Recipe) -> None:
-    first, second = networks.build(recipe, 20), networks.build(recipe, 20)
-    assert [weight.path for weight in first.weights] == [weight.path for weight in second.weights]
+def inputs_of(model: Network, n: int) -> FloatArray:
+    return np.random.default_rng(0).standard_normal((n, *shape_of(model))).astype(np.float32)
 
 
-def test_it_gives_probabilities_and_is_silent_about_noise_when_it_runs(recipe: Recipe) -> None:
+def names(model: Network) -> list[str]:
+    return [layer.name for layer in networks.build(model, shape_of(model), N_LABELS).layers]
+
+
+def train(model: Network) -> Any:
     networks.seed_everything(0)
-    model = networks.build(recipe, 20)
-    inputs = np.random.default_rng(0).standard_normal((4, 20)).astype(np.float32)
-    first, second = np.asarray(model(inputs)), np.asarray(model(inputs))
+    keras_model = networks.build(model, shape_of(model), N_LABELS)
+    keras_model.compile("adam", loss="categorical_crossentropy")
+    inputs = inputs_of(model, 32)
+    keras_model.fit(inputs, np.eye(N_LABELS)[np.arange(32) % N_LABELS], batch_size=16, epochs=1, verbose=0)
+    return keras_model
+
+
+@pytest.mark.parametrize("kind", get_args(Network))
+def test_every_kind_of_the_schema_can_be_built_and_is_tried_here(kind: type[Network]) -> None:
+    assert kind in lay.registry
+    assert any(type(model) is kind for model in EXAMPLES.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_kind_trains_and_runs_on_small_devices_in_every_precision(name: str) -> None:
+    model = EXAMPLES[name]
+    untrained = networks.build(model, shape_of(model), N_LABELS).get_weights()
+    trained = train(model)
+    assert all(np.isfinite(weights).all() for weights in trained.get_weights())
+    assert len(untrained) == len(trained.get_weights())
+
+    inputs = inputs_of(model, 24)
+    before = np.asarray(trained(inputs))
+    exports = convert_all(trained, inputs_of(model, 16), inputs)
+    assert [made.quantisation for made in exports] == list(QUANTISATIONS)
+    for made in exports:
+        assert made.parity <= PARITY[made.quantisation], made.quantisation
+        assert made.agreement > 0.7
+    # Each lesser precision is another model, not the same one under its name.
+    assert exports[0].parity < exports[1].parity < exports[2].parity
+    assert np.array_equal(before, np.asarray(trained(inputs)))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_it_gives_probabilities_the_same_ones_each_time(name: str) -> None:
+    model = EXAMPLES[name]
+    networks.seed_everything(0)
+    keras_model = networks.build(model, shape_of(model), N_LABELS)
+    assert keras_model.input_shape == (None, *shape_of(model))
+    assert keras_model.output_shape == (None, N_LABELS)
+    assert keras_model.layers[-1].name == networks.PROBABILITIES
+    inputs = inputs_of(model, 4)
+    first, second = np.asarray(keras_model(inputs)), np.asarray(keras_model(inputs))
     assert first.sum(axis=1) == pytest.approx(1, abs=1e-6)
     assert np.array_equal(first, second)
 
 
-def test_the_seed_decides_the_weights(recipe: Recipe) -> None:
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_names_do_not_depend_on_what_was_built_before(name: str) -> None:
+    model = EXAMPLES[name]
+    first, second = (networks.build(model, shape_of(model), N_LABELS) for _ in range(2))
+    assert [weight.path for weight in first.weights] == [weight.path for weight in second.weights]
+    assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_embedding_is_what_the_last_layer_sees(name: str) -> None:
+    model = EXAMPLES[name]
+    networks.seed_everything(0)
+    keras_model = networks.build(model, shape_of(model), N_LABELS)
+    inputs = inputs_of(model, 4)
+    found = np.asarray(networks.embedding(keras_model)(inputs))
+    assert found.ndim == 2
+    weights, bias = keras_model.get_layer(networks.PROBABILITIES).get_weights()
+    powers = np.exp(found @ weights + bias)
+    assert powers / powers.sum(axis=1, keepdims=True) == pytest.approx(
+        np.asarray(keras_model(inputs)), abs=1e-5
+    )
+
+
+def test_a_network_has_the_layers_that_its_settings_say() -> None:
+    assert names(EXAMPLES["dense"]) == [
+        "features", "dense_1", "norm_1", "dropout_1", "dense_2", "probabilities",
+    ]  # fmt: skip
+    assert names(EXAMPLES["conv"]) == [
+        "features", "conv_1", "conv_norm_1", "conv_pool_1", "conv_dropout_1", "conv_2", "mean",
+        "dense_1", "norm_1", "dropout_1", "dense_2", "probabilities",
+    ]  # fmt: skip
+    assert names(EXAMPLES["lstm, both ways"]) == ["features", "lstm_both_1", "lstm_both_2", "probabilities"]
+    assert names(EXAMPLES["conv-gru-attention"]) == [
+        "features", "conv_1", "conv_norm_1", "conv_pool_1", "conv_dropout_1", "conv_2", "gru_both",
+        "attention_hidden", "attention_score", "attention_scores", "attention_weights", "attention",
+        "attention_dropout", "dense_1", "norm_1", "dropout_1", "dense_2", "probabilities",
+    ]  # fmt: skip
+
+
+def test_settings_reach_the_layers() -> None:
+    model = networks.build(EXAMPLES["dense"], (20,), N_LABELS)
+    assert model.get_layer("dense_1").kernel_regularizer is None
+    assert float(model.get_layer("dense_2").kernel_regularizer.l2) == pytest.approx(0.01)
+    assert model.get_layer("dropout_1").rate == 0.1
+    model = networks.build(EXAMPLES["conv"], FRAMES, N_LABELS)
+    assert model.get_layer("conv_1").output.shape == (None, 21, 40)
+    assert model.get_layer("conv_2").kernel_size == (3,)
+    assert model.get_layer("conv_2").output.shape == (None, 10, 12)
+    assert (
+        networks.build(EXAMPLES["conv, flat"], FRAMES, N_LABELS).get_layer("flatten").output.shape[1] == 120
+    )
+    both = networks.build(EXAMPLES["lstm, both ways"], FRAMES, N_LABELS)
+    assert both.get_layer("lstm_both_2").output.shape == (None, 36)
+
+
+def test_attention_is_a_mean_over_time_whose_weights_sum_to_one() -> None:
+    networks.seed_everything(0)
+    model = networks.build(EXAMPLES["conv-gru-attention"], FRAMES, N_LABELS)
+    parts = [model.get_layer(name).output for name in ("attention_weights", "gru_both", "attention")]
+    keras = networks.load_tensorflow().keras
+    inputs = inputs_of(EXAMPLES["conv-gru-attention"], 4)
+    weights, states, mean = map(np.asarray, keras.Model(model.input, parts)(inputs))
+    assert weights.sum(axis=1) == pytest.approx(1, abs=1e-6)
+    assert np.einsum("bt,btn->bn", weights, states) == pytest.approx(mean, abs=1e-5)
+
+
+def test_parameters_are_counted() -> None:
+    model = networks.build(Dense(layers=(Layer(units=16, batch_norm=True),)), (20,), N_LABELS)
+    assert networks.count_parameters(model) == 21 * 16 + 4 * 16 + 17 * N_LABELS
+
+
+def test_a_kind_that_does_not_fit_the_features_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r'kind dense .* shape \(21, 6\).* output = "pooled"'):
+        networks.build(EXAMPLES["dense"], FRAMES, N_LABELS)
+    with pytest.raises(SettingsError, match=r'kind conv-lstm .* shape \(20,\).* output = "frames"'):
+        networks.build(EXAMPLES["conv-lstm"], (20,), N_LABELS)
+
+
+def test_pools_that_leave_no_frame_are_refused() -> None:
+    with pytest.raises(
+        SettingsError, match="block 2 of the network keeps one of 11 frames, but only 10 come"
+    ):
+        networks.build(Conv(blocks=(BLOCKS[0], Block(filters=4, pool=11))), FRAMES, N_LABELS)
+
+
+def test_the_seed_decides_the_weights() -> None:
     def weights(seed: int) -> list[float]:
         networks.seed_everything(seed)
-        return [float(np.sum(array)) for array in networks.build(recipe, 20).get_weights()]
+        model = networks.build(EXAMPLES["conv-gru-attention"], FRAMES, N_LABELS)
+        return [float(np.sum(array)) for array in model.get_weights()]
 
     assert weights(0) == weights(0)
     assert weights(0) != weights(1)
