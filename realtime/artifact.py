@@ -199,8 +199,7 @@ def write(
     card = msgspec.structs.replace(card, sha256=digests)
     preprocessings.unpack(path / PREPROCESS_FILE, packed, card, spec)
     cards.check(path / CARD_FILE, card, spec)
-    text = msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n"
-    _put(path, {model_file: model, PREPROCESS_FILE: packed, CARD_FILE: text})
+    _put(path, {model_file: model, PREPROCESS_FILE: packed, CARD_FILE: cards.encode(card)})
     return card
 
 

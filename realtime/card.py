@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 2
 """Of the cards that are written. Version 1 knew no `runtime`, `exports` or recipe's digest, one seed, and no
 intervals or classes in its scores: it is read as a card that leaves them at their defaults."""
+
+_NUMBERS = re.compile(rb"\[([-+0-9eE.,\s]+)\]")
+"""A list of numbers, over any number of lines."""
 
 Runtime = Literal["tflite", "skops"]
 
@@ -169,6 +173,14 @@ def decode(path: Path, data: bytes) -> Card:
     except (msgspec.DecodeError, RecursionError) as error:
         raise ArtifactError(f"{path}: not a model card: {error}") from None
     return msgspec.structs.replace(card, format_version=FORMAT_VERSION)
+
+
+def encode(content: msgspec.Struct) -> bytes:
+    """Return a struct as JSON for people: a key a line, and each row of a matrix on one line."""
+    text = msgspec.json.format(msgspec.json.encode(content), indent=1)
+    return (
+        _NUMBERS.sub(lambda row: b"[" + b", ".join(row[1].replace(b",", b" ").split()) + b"]", text) + b"\n"
+    )
 
 
 def check(path: Path, card: Card, spec: FeatureSpec) -> None:

@@ -37,24 +37,49 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text(), re.DOTALL | re.MULTILINE)
 
 
+def with_interval(value: float, ends: tuple[float, float] | None) -> str:
+    return f"{value:.1%}" + (f" ({ends[0]:.1%} to {ends[1]:.1%})" if ends else "")
+
+
 def scores_table() -> str:
     card = artifact.read(artifact.find(artifact.DEFAULT_MODEL)).card
-    lines = [
-        "| protocol | unit | what | n | accuracy | UAR | macro F1 | ECE |",
-        "|---|---|---|---|---|---|---|---|",
+    lines = ["| protocol | unit | what | n | accuracy | UAR | ECE |", "|---|---|---|---|---|---|---|"]
+    whole = ("speaker", "speaker/adapted", "random", "kfold")
+    others = [
+        name
+        for name in card.scores
+        if name.startswith("robust/") or name.endswith(("/four", "/four/adapted"))
     ]
-    for protocol in ("speaker", "random"):
-        for unit in ("clips", "windows", "rooms"):
-            for part in ("all", "speech", "song"):
-                s = card.scores[protocol][unit][part]
-                lines.append(
-                    f"| {protocol} | {unit} | {part} | {s.n} | {100 * s.accuracy:.1f}% | {s.uar:.3f} | "
-                    f"{s.macro_f1:.3f} | {s.ece:.3f} |"
-                )
-    return "\n".join([*lines, "", f"Made by `{card.training.command}`."])
+    rows = [
+        (name, unit, part)
+        for name in whole
+        for unit in ("clips", "windows")
+        for part in ("all", "speech", "song")
+    ]
+    for name, unit, part in [*rows, *((name, "clips", "all") for name in others)]:
+        s = card.scores[name][unit][part]
+        lines.append(
+            f"| {name} | {unit} | {part} | {s.n} | {with_interval(s.accuracy, s.ci95.get('accuracy'))} | "
+            f"{with_interval(s.uar, s.ci95.get('uar'))} | {s.ece:.3f} |"
+        )
+    seeds = card.scores["speaker"]["clips"]["all"].n_seeds
+    return "\n".join(
+        [*lines, "", f"Made by `tonewatch-train evaluate {card.training.recipe} --seeds {seeds}`."]
+    )
 
 
-GENERATED = {"scores": scores_table, "messages": messages.markdown_table}
+def comparison_table() -> str:
+    comparison = pytest.importorskip("training.comparison")
+    table: str = comparison.to_markdown(comparison.compare(ROOT / "models"))
+    return f"{table}\n{comparison.NOTE} Made by `tonewatch-train compare`."
+
+
+GENERATED = {"scores": scores_table, "comparison": comparison_table, "messages": messages.markdown_table}
+
+
+def without_times(table: str) -> str:
+    """Leave out the last column of the comparison: another machine, another time."""
+    return re.sub(r"\| \d+ \|$", "|", table, flags=re.MULTILINE)
 
 
 def section(name: str) -> re.Pattern[str]:
@@ -65,7 +90,10 @@ def section(name: str) -> re.Pattern[str]:
 def test_generated_tables_are_up_to_date(name: str) -> None:
     match = section(name).search(text())
     assert match is not None
-    assert match[2].strip() == GENERATED[name]().strip(), "run: python tests/test_readme.py"
+    found, wanted = match[2].strip(), GENERATED[name]().strip()
+    if name == "comparison":
+        found, wanted = without_times(found), without_times(wanted)
+    assert found == wanted, "run: python tests/test_readme.py"
 
 
 def commands() -> list[list[str]]:
@@ -109,8 +137,36 @@ def test_every_command_and_flag_is_documented() -> None:
                     assert flag in shown, f"{name} {flag}"
 
 
+def test_the_recipe_can_be_read(tmp_path: Path) -> None:
+    recipes = pytest.importorskip("training.recipes")
+    path = tmp_path / "mine.toml"
+    path.write_text(blocks("toml")[1])
+    assert recipes.read_recipe(path).name == "mine"
+
+
+def test_every_training_command_and_flag_is_documented() -> None:
+    shown = text()
+    parser = pytest.importorskip("training.cli")._parser()
+    (subparsers,) = (action for action in parser._actions if hasattr(action, "choices") and action.choices)
+    assert subparsers.choices is not None
+    for name in dict(subparsers.choices):
+        assert f"tonewatch-train {name}" in shown
+    for flag in (
+        "--data",
+        "--map",
+        "--protocols",
+        "--seeds",
+        "--cross",
+        "--jobs",
+        "--cluster",
+        "--cache",
+        "--fresh",
+    ):
+        assert flag in shown
+
+
 def test_every_state_and_setting_of_the_file_is_real(tmp_path: Path) -> None:
-    (stored,) = blocks("toml")
+    stored, _recipe = blocks("toml")
     path = tmp_path / "tonewatch.toml"
     path.write_text(stored)
     config.load({}, path)

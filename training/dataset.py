@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +18,24 @@ from realtime.activity import hears_voice
 from realtime.errors import CorpusError, SourceError
 from realtime.features import FeatureSpec, WindowExtractor
 from realtime.sources.file import FileSource
-from training import augment
-from training.augment import vary
+from training import augmentation
+from training.augmentation import clip_rng, degrade, noise_digest, vary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from realtime.types import FloatArray
+    from training.augmentation import Condition, Noises
     from training.corpora import Clip
-    from training.recipes import Copies, Recipe
+    from training.recipes import Recipe
+    from training.recipes.schema import Step
+    from training.workers import Workers
 
 _CODE = ("features/*.py", "sources/file.py", "sources/resample.py")
 """What, within `realtime`, decides about the values kept on disk."""
+_VARYING_CODE = ("chain.py", "effects.py", "noises.py", "rooms.py")
+_DEGRADING_CODE = (*_VARYING_CODE, "conditions.py")
+"""What, within `training.augmentation`, decides about them too, unless clips are taken as they are."""
 _CLIPS_PER_TASK = 8
 
 
@@ -62,22 +69,77 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True)
-class Extraction:
-    """What could be read of a corpus.
+class Copies:
+    """Varied copies of each clip, to train on.
 
     Parameters
     ----------
-    clips
-        The readable ones, in their order.
-    windows
-        Theirs.
-    warnings
-        One line for each of the others.
+    steps
+        What is done to each.
+    n
+        How many.
+    seed
+        Of what is drawn, together with the clip's own bytes.
+    noises
+        Recordings of noise for those steps that need some.
     """
 
-    clips: tuple[Clip, ...]
-    windows: Windows
-    warnings: tuple[str, ...]
+    steps: tuple[Step, ...]
+    n: int
+    seed: int
+    noises: Noises
+
+    def make(self, samples: FloatArray, sample_rate: int, digest: str) -> Iterator[tuple[int, FloatArray]]:
+        """Yield the copies [shape=(n,), dtype=float32] of the clip of that digest, with their numbers."""
+        # The file's own bytes seed them: neither its name nor its place among the others matters.
+        rng = np.random.default_rng([self.seed, int(digest[:16], 16)])
+        for number in range(1, self.n + 1):
+            yield number, vary(samples, sample_rate, self.steps, rng, self.noises)
+
+    def describe(self) -> str:
+        """Return everything that their samples depend on, besides the clip."""
+        return f"copies {self.steps!r} {self.n} {self.seed} {noise_digest(self.steps, self.noises)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """Each clip once, as a worse microphone, room or line would have brought it, to test on.
+
+    Parameters
+    ----------
+    condition
+        What is done to it.
+    noises
+        Recordings of noise for those conditions that need some.
+    """
+
+    condition: Condition
+    noises: Noises
+
+    def make(self, samples: FloatArray, sample_rate: int, digest: str) -> Iterator[tuple[int, FloatArray]]:
+        """Yield the degraded clip [shape=(n,), dtype=float32], as number 0: it stands for the clip."""
+        yield 0, degrade(samples, sample_rate, self.condition, clip_rng(digest), self.noises)
+
+    def describe(self) -> str:
+        """Return everything that its samples depend on, besides the clip."""
+        return f"degraded {self.condition!r} {noise_digest(self.condition.steps, self.noises)}"
+
+
+@dataclass(frozen=True, slots=True)
+class AsItIs:
+    """Each clip once, as it is."""
+
+    def make(self, samples: FloatArray, sample_rate: int, digest: str) -> Iterator[tuple[int, FloatArray]]:  # noqa: ARG002 - as the others
+        """Yield the clip, as number 0."""
+        yield 0, samples
+
+    def describe(self) -> str:
+        """Return everything that its samples depend on, besides the clip."""
+        return "as it is"
+
+
+Variation: TypeAlias = AsItIs | Copies | Degraded
+"""What is done to a clip before its features are computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,51 +149,57 @@ class _Plan:
     features: FeatureSpec
     window: int
     hop: int
-    copies: Copies
-    seed: int
+    variation: Variation
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Some clips to compute."""
+
+    plan: _Plan
+    clips: tuple[tuple[int, Path, Path], ...]
+    """Of each its number, its file, and where its windows are kept."""
 
 
 def extract(
     recipe: Recipe,
     clips: Sequence[Clip],
+    digests: Sequence[str],
     *,
-    seed: int,
+    variation: Variation,
     cache: Path,
-    n_jobs: int,
+    workers: Workers,
     advance: Callable[[int], None] = lambda _n: None,
-) -> Extraction:
-    """Return the windows of all clips that can be read.
+) -> Windows:
+    """Return the windows of all clips.
 
     A clip is looked up in `cache` by its bytes, so a second run reads no audio.
 
     Parameters
     ----------
     recipe
-        Says which features, windows and copies.
+        Says which features and windows.
     clips
         The recordings.
-    seed
-        Of the copies.
+    digests
+        SHA-256 of each one's file.
+    variation
+        What is done to each before.
     cache
         Folder of what was computed before; made where it is missing.
-    n_jobs
-        Processes that compute.
+    workers
+        Who computes.
     advance
         Told how many more clips are done, for a progress bar.
 
     Raises
     ------
     CorpusError
-        Where no clip can be read, or the cache cannot be written.
+        Where a clip cannot be read, or the cache cannot be written.
     """
-    plan = _Plan(
-        recipe.features,
-        recipe.window,
-        recipe.hop,
-        recipe.copies,
-        seed,
-    )
-    folder = cache / "windows" / hashlib.sha256(f"{plan!r} {_code_digest()}".encode()).hexdigest()[:16]
+    plan = _Plan(recipe.features, recipe.window, recipe.hop, variation)
+    key = f"{plan.features!r} {plan.window} {plan.hop} {variation.describe()} {code_digest(variation)}"
+    folder = cache / "windows" / hashlib.sha256(key.encode()).hexdigest()[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -139,66 +207,64 @@ def extract(
             f"{folder}: {error.strerror}; give a folder that can be written with --cache"
         ) from None
     found: dict[int, npt.NDArray[np.void]] = {}
-    failures: dict[int, str] = {}
     missing = []
-    for index, clip in enumerate(clips):
-        path = folder / f"{_digest(clip.path)}.npy"
+    for index, (clip, digest) in enumerate(zip(clips, digests, strict=True)):
+        path = folder / f"{digest}.npy"
         table = _load(path, plan)
         if table is None:
             missing.append((index, clip.path, path))
         else:
             found[index] = table
     advance(len(found))
-    tasks = [missing[i : i + _CLIPS_PER_TASK] for i in range(0, len(missing), _CLIPS_PER_TASK)]
-    for results in _in_parallel(tasks, plan, n_jobs):
+    tasks = [
+        _Task(plan, tuple(missing[first : first + _CLIPS_PER_TASK]))
+        for first in range(0, len(missing), _CLIPS_PER_TASK)
+    ]
+    for results in workers.map(_extract_some, tasks):
         for index, result in results:
             if isinstance(result, str):
-                failures[index] = result
-            else:
-                found[index] = result
+                raise CorpusError(result)
+            found[index] = result
         advance(len(results))
-    if not found:
-        raise CorpusError(f"none of the {len(clips)} recordings can be read; the first: {failures[0]}")
-    readable = sorted(found)
-    return Extraction(
-        clips=tuple(clips[index] for index in readable),
-        windows=_join([found[index] for index in readable]),
-        warnings=tuple(failures[index] for index in sorted(failures)),
+    return _join([found[index] for index in range(len(clips))])
+
+
+def with_copies(clips: Windows, copies: Windows) -> Windows:
+    """Return the windows of clips and of their copies together, ordered by clip, then by copy."""
+    order = np.lexsort((np.concatenate((clips.copy, copies.copy)), np.concatenate((clips.clip, copies.clip))))
+    return Windows(
+        *(
+            np.concatenate((getattr(clips, name), getattr(copies, name)))[order]
+            for name in ("clip", "copy", "features", "voiced")
+        )
     )
 
 
-def _in_parallel(tasks: list[list[tuple[int, Path, Path]]], plan: _Plan, n_jobs: int) -> Any:  # noqa: ANN401 - joblib's generator
-    if n_jobs == 1 or len(tasks) <= 1:
-        return (_extract_some(task, plan) for task in tasks)
-    from joblib import Parallel, delayed  # noqa: PLC0415 - only where there is something to share out
-
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    return parallel(delayed(_extract_some)(task, plan) for task in tasks)
-
-
-def _extract_some(
-    task: list[tuple[int, Path, Path]], plan: _Plan
-) -> list[tuple[int, npt.NDArray[np.void] | str]]:
-    return [(index, _extract_one(source, plan, kept)) for index, source, kept in task]
+def _extract_some(task: _Task) -> list[tuple[int, npt.NDArray[np.void] | str]]:
+    return [(index, _extract_one(source, task.plan, kept)) for index, source, kept in task.clips]
 
 
 def _extract_one(source: Path, plan: _Plan, kept: Path) -> npt.NDArray[np.void] | str:
-    """Compute one clip's windows and keep them on disk; return them, or why the clip cannot be read."""
+    """Compute one clip's windows and keep them on disk; return them, or why that cannot be."""
     try:
         samples = read_clip(source, plan.features.sample_rate)
     except SourceError as error:
-        return f"{error}; left out"
-    # The file's own bytes seed its copies: neither its name nor its place among the others matters.
-    rng = np.random.default_rng([plan.seed, int(kept.stem[:16], 16)])
-    tables = [_table(samples, plan, 0)]
-    for copy in range(1, plan.copies.n + 1):
-        varied = vary(samples, plan.features.sample_rate, plan.copies, rng)
-        tables.append(_table(varied, plan, copy))
+        return str(error)
+    varied = plan.variation.make(samples, plan.features.sample_rate, kept.stem)
+    tables = [_table(signal, plan, number) for number, signal in varied]
     table = np.concatenate(tables)
     partial = kept.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        np.save(file, table, allow_pickle=False)
-    partial.replace(kept)
+    try:
+        with partial.open("wb") as file:
+            np.save(file, table, allow_pickle=False)
+        partial.replace(kept)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        return (
+            # NumPy tells a full disk in words alone.
+            f"{kept}: {error.strerror or error}; wanted to keep features there: free some space, or give "
+            "another folder with --cache"
+        )
     return table
 
 
@@ -221,13 +287,14 @@ def read_clip(path: Path, sample_rate: int) -> FloatArray:
     return samples
 
 
-@lru_cache(maxsize=2)
-def _extractor(features: FeatureSpec, window: int, hop: int) -> WindowExtractor:
+@lru_cache(maxsize=8)
+def _extractor(features: FeatureSpec, window: int, hop: int, _thread: int) -> WindowExtractor:
     return WindowExtractor(features, window=window, hop=hop)
 
 
 def _table(samples: FloatArray, plan: _Plan, copy: int) -> npt.NDArray[np.void]:
-    extractor = _extractor(plan.features, plan.window, plan.hop)
+    # It has a state: each thread of a worker needs its own.
+    extractor = _extractor(plan.features, plan.window, plan.hop, threading.get_ident())
     extractor.reset()
     due = [*extractor.push(samples), *extractor.finish()]
     table = np.zeros(len(due), dtype=_row_type(plan))
@@ -275,19 +342,14 @@ def _join(tables: list[npt.NDArray[np.void]]) -> Windows:
     )
 
 
-def _digest(path: Path) -> str:
-    """Return the SHA-256 of a file; of its name where it cannot be read, which reading it then reports."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return hashlib.sha256(os.fsencode(path)).hexdigest()
-
-
-def _code_digest() -> str:
-    """Return a digest of the code that computes features: other code, other values."""
+def code_digest(variation: Variation) -> str:
+    """Return a digest of the code that computes features after a variation: other code, other values."""
     package = Path(realtime.__file__).parent
-    digest = hashlib.sha256()
     paths = [path for pattern in _CODE for path in sorted(package.glob(pattern))]
-    for path in (*paths, Path(augment.__file__)):
+    if not isinstance(variation, AsItIs):
+        names = _DEGRADING_CODE if isinstance(variation, Degraded) else _VARYING_CODE
+        paths += [Path(str(augmentation.__file__)).parent / name for name in names]
+    digest = hashlib.sha256()
+    for path in paths:
         digest.update(path.read_bytes())
     return digest.hexdigest()

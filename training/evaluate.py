@@ -1,4 +1,4 @@
-"""How well predictions agree with labels: by clip, and by window as live listening shows them."""
+"""From windows' probabilities to what is scored: clips, windows as live listening shows them, thresholds."""
 
 from __future__ import annotations
 
@@ -7,73 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from realtime.artifact import Scores
 from realtime.decision import Smoother
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from realtime.types import FloatArray, Smoothing
-
-N_CONFIDENCE_BINS = 10
-_N_DIGITS = 4
-
-
-def score(
-    probabilities: FloatArray, truth: npt.NDArray[np.int64], unheard: npt.NDArray[np.int64], n_labels: int
-) -> Scores:
-    """Return the scores of predictions.
-
-    Parameters
-    ----------
-    probabilities : np.ndarray [shape=(n, n_labels)]
-        Of everything that was predicted on.
-    truth : np.ndarray [shape=(n,), dtype=int64]
-        Its classes.
-    unheard : np.ndarray [shape=(n_unheard,), dtype=int64]
-        Classes of what was not predicted on, since no voice was heard: missed, so wrong.
-    n_labels
-        Number of classes.
-
-    Notes
-    -----
-    Recall and F1 are averaged over the classes that occur: song, for one, knows no disgust. The
-    calibration error is that of the predictions there are; the confusion matrix holds these too.
-
-    References
-    ----------
-    Guo et al., "On calibration of modern neural networks", 2017 (expected calibration error).
-    """
-    predicted = probabilities.argmax(axis=1)
-    confusion = np.zeros((n_labels, n_labels), dtype=np.int64)
-    np.add.at(confusion, (truth, predicted), 1)
-    n_true = confusion.sum(axis=1) + np.bincount(unheard, minlength=n_labels)
-    right = np.diag(confusion)
-    present = n_true > 0
-    n = int(n_true.sum())
-    recall = right[present] / n_true[present]
-    # 2 TP / (2 TP + FP + FN): what is predicted plus what is true counts right ones twice.
-    f1 = 2 * right[present] / (n_true[present] + confusion.sum(axis=0)[present])
-    return Scores(
-        n=n,
-        n_unheard=len(unheard),
-        accuracy=_rounded(right.sum() / n if n else 0.0),
-        uar=_rounded(recall.mean() if n else 0.0),
-        macro_f1=_rounded(f1.mean() if n else 0.0),
-        ece=_rounded(expected_calibration_error(probabilities, truth)),
-        confusion=confusion.tolist(),
-    )
-
-
-def expected_calibration_error(probabilities: FloatArray, truth: npt.NDArray[np.int64]) -> float:
-    """Return how far confidence and accuracy lie apart on average, 0 to 1, over ten bins of confidence."""
-    if not len(truth):
-        return 0.0
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == truth
-    bins = np.clip(np.ceil(confidence * N_CONFIDENCE_BINS).astype(np.int64) - 1, 0, N_CONFIDENCE_BINS - 1)
-    gaps = np.bincount(bins, weights=confidence - right, minlength=N_CONFIDENCE_BINS)
-    return float(np.abs(gaps).sum() / len(truth))
 
 
 def by_clip(
@@ -155,7 +94,3 @@ def thresholds(
             # Rounded down, so that the decisions it was measured on stay above it.
             found[f"{wanted:g}"] = float(np.floor(surest[fit[-1]] * 1e4) / 1e4)
     return found
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), _N_DIGITS)

@@ -1,92 +1,92 @@
-"""A whole fit: features, the protocols' models and their scores, the model that ships, its artifact."""
+"""A whole fit: features, the model that ships, what its exports cost, its artifact and its report."""
 
 from __future__ import annotations
 
-import hashlib
-import platform
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from realtime import artifact
-from realtime.artifact import FORMAT_VERSION, Artifact, Card, Training
-from training import dataset, export, protocols, store
-from training.fit import Epoch, Fitted, fit, predict, rebuild
-from training.protocols import Study, Task, Trained
+from realtime.artifact import FORMAT_VERSION, Artifact, Card, Export, Training
+from realtime.classifier import Classifier
+from realtime.estimator import Estimator
+from training import evaluation, export, protocols, study
+from training.estimators import make_probe
+from training.export import QUANTISATIONS
+from training.fit import predict, rebuild
+from training.recipes import digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from training.corpora import Clip, Corpus
-    from training.dataset import Windows
+    from realtime.loaded import LoadedModel
+    from realtime.types import FloatArray
+    from training.corpora import Corpus
+    from training.epochs import Epoch
+    from training.evaluation import Evaluation
     from training.export import Quantisation
+    from training.fit import Fitted
+    from training.progress import Watcher
+    from training.protocols import Task
     from training.recipes import Recipe
+    from training.study import Study
+    from training.workers import Workers
 
-_CODE = ("fit.py", "networks.py", "preprocess.py")
-"""What, within `training`, decides about a trained model besides recipe, seed, split and windows."""
-_PACKAGES = ("numpy", "soundfile", "soxr", "scikit-learn", "tensorflow", "tensorflow-cpu", "keras")
+REPORT_FOLDER = "report"
 _N_PARITY = 1000
-"""Windows on which Keras and TFLite are compared, at most."""
+"""Windows on which the trained and the written model are compared, at most."""
 
 
-class Watcher(Protocol):
-    """Told how a fit goes on."""
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A trained model, with all that it comes from."""
 
-    def warn(self, line: str) -> None:
-        """Take a line about a recording that was left out."""
-
-    def extract(self, n_clips: int) -> None:
-        """Note that the features of so many clips are wanted."""
-
-    def extracted(self, n_clips: int) -> None:
-        """Note that so many more clips are done."""
-
-    def train(self, name: str, number: int, n_total: int, n_epochs: int) -> None:
-        """Note that model `number` of `n_total` is begun, which takes `n_epochs` at most."""
-
-    def epoch(self, epoch: Epoch) -> None:
-        """Note that another epoch is done."""
-
-    def trained(self, fitted: Fitted, *, kept: bool) -> None:
-        """Note that the model is there, trained now or, if `kept`, by an earlier run."""
+    gathered: Study
+    task: Task
+    fitted: Fitted
 
 
 def run(
     recipe: Recipe,
     corpus: Corpus,
+    digests: Sequence[str],
     out: Path,
     *,
     seed: int,
     cache: Path,
     quantisation: Quantisation,
-    n_jobs: int,
+    workers: Workers,
     fresh: bool,
+    with_report: bool,
     watcher: Watcher,
 ) -> Card:
-    """Train and score a recipe on a corpus and write the model; return its card.
+    """Train a recipe on all of a corpus and write the model, with the scores that were measured before.
 
     Parameters
     ----------
     recipe
         How.
     corpus
-        The recordings.
+        The recordings that can be used.
+    digests
+        SHA-256 of each one's file.
     out
-        Folder of the model; its name is the model's.
+        Folder of the model; its name is the model's. Where it holds scores of the same recipe and corpora,
+        they go into the card.
     seed
-        Of everything random but the split of the random protocol.
+        Of everything random.
     cache
         Folder of features and trained models that are kept between runs.
     quantisation
         Of the written model.
-    n_jobs
-        Processes that compute features.
+    workers
+        Who computes features.
     fresh
-        Train everything again, also what is kept.
+        Train again, also what is kept.
+    with_report
+        Write its report too, into the folder ``report`` beside the model.
     watcher
         Told how it goes on.
 
@@ -94,99 +94,128 @@ def run(
     ------
     CorpusError
         Where the recordings do not suffice.
+    TrainingError
+        Where the loss is no number any more, or the disk is full.
     ArtifactError
         Where the written model would disagree with the trained one.
     """
-    for line in corpus.warnings:
-        watcher.warn(line)
-    wanted = [clip for clip in corpus.clips if clip.label in recipe.labels]
-    watcher.extract(len(wanted))
-    extraction = dataset.extract(
-        recipe, wanted, seed=seed, cache=cache, n_jobs=n_jobs, advance=watcher.extracted
-    )
-    for line in extraction.warnings:
-        watcher.warn(line)
-    clips, windows = extraction.clips, extraction.windows
-    labels = np.asarray([recipe.labels.index(clip.label) for clip in clips], dtype=np.int64)
-    tasks = protocols.plan(clips, corpus.folds)
-    digest = _digest(recipe, windows, labels, seed)
-    trained = []
-    for number, task in enumerate(tasks, start=1):
-        watcher.train(task.name, number, len(tasks), recipe.fitting.n_epochs)
-        path = cache / "models" / f"{recipe.name}-{task.name}-{_digest_of_split(digest, task)}.npz"
-        kept = None if fresh else store.load(path)
-        fitted = kept or fit(recipe, windows, labels, task.split, seed=seed, watch=watcher.epoch)
-        if kept is None:
-            store.save(path, fitted)
-        watcher.trained(fitted, kept=kept is not None)
-        trained.append(Trained(task, fitted))
-    study = Study(recipe, clips, windows, labels, tuple(trained))
-    return _write(study, corpus, out, seed=seed, quantisation=quantisation)
+    # First: what is wrong with it should not be told after an hour's training.
+    measured = evaluation.read(out)
+    gathered = study.gather(recipe, corpus, digests, cache=cache, workers=workers, watcher=watcher)
+    task = protocols.shipped(gathered.corpus, seed)
+    watcher.begin("training", recipe.fitting.n_epochs if recipe.is_network else 1)
+
+    def watch(epoch: Epoch) -> None:
+        watcher.advance(note=f"loss {epoch.loss:.3f}, inner accuracy {epoch.inner_accuracy:.3f}")
+
+    fitted = study.train_one(gathered, task, fresh=fresh, watch=watch)
+    if not recipe.is_network:
+        watcher.advance()
+    best = max((epoch.inner_accuracy for epoch in fitted.history), default=None)
+    watcher.end("" if best is None else f"inner accuracy {best:.3f} at best")
+    if measured is not None and not measured.is_of(digest(recipe), list(corpus.labels)):
+        watcher.warn(
+            f"{out / evaluation.SCORES_FILE} is of another recipe or other corpora; left out of the card"
+        )
+        measured = None
+    made = _Made(gathered, task, fitted)
+    card = _card(made, out, seed=seed, quantisation=quantisation)
+    written = _write(made, card, measured, out, watcher)
+    if with_report:
+        _report(made, written, out, watcher)
+    return written
 
 
-def _digest(recipe: Recipe, windows: Windows, labels: npt.NDArray[np.int64], seed: int) -> str:
-    """Return a digest of all that decides about a trained model but its split."""
-    digest = hashlib.sha256(f"{recipe!r} {seed} {_versions()}".encode())
-    for array in (windows.clip, windows.copy, windows.features, windows.voiced, labels):
-        digest.update(np.ascontiguousarray(array).data)
-    for name in _CODE:
-        digest.update((Path(__file__).parent / name).read_bytes())
-    return digest.hexdigest()
+def _report(made: _Made, card: Card, out: Path, watcher: Watcher) -> None:
+    # Here, since they load matplotlib: who wants no pictures need not have it.
+    from training import report, reporting  # noqa: PLC0415
+
+    watcher.begin("report", 1)
+    data = reporting.describe_fit(made.gathered, made.task, made.fitted, card)
+    report.save_data(data, out / REPORT_FOLDER)
+    files = report.write_report(data, out / REPORT_FOLDER)
+    watcher.advance()
+    watcher.end(str(files.page))
 
 
-def _digest_of_split(digest: str, task: Task) -> str:
-    parts = (task.split.train.tolist(), task.split.inner.tolist())
-    return hashlib.sha256(f"{digest} {parts}".encode()).hexdigest()[:16]
+def _write(made: _Made, card: Card, measured: Evaluation | None, out: Path, watcher: Watcher) -> Card:
+    """Convert, check and write the model."""
+    task, fitted = made.task, made.fitted
+    recipe, windows = made.gathered.recipe, made.gathered.examples.windows
+    inner = windows.features[windows.rows(task.split.inner, copies=False)[:_N_PARITY]]
+    expected = predict(recipe, fitted, fitted.preprocessing(inner))
+    if recipe.is_network:
+        rows = windows.rows(task.split.train, copies=True)
+        shown = rows[:: max(1, len(rows) // export.N_REPRESENTATIVE)]
+        representative = fitted.preprocessing(windows.features[shown])
+        network = rebuild(recipe, fitted, windows.features.shape[1])
+        watcher.begin("exports", len(QUANTISATIONS))
+        models = {}
+        for quantisation in QUANTISATIONS:
+            models[quantisation] = export.convert(network, quantisation, representative)
+            watcher.advance(note=quantisation)
+        watcher.end()
+        drafts = {
+            name: Artifact(
+                out,
+                msgspec.structs.replace(card, quantisation=name),
+                recipe.features,
+                fitted.preprocessing,
+                model,
+            )
+            for name, model in models.items()
+        }
+        exports: dict[str, Export] = {
+            name: _export(Classifier(draft), inner, expected) for name, draft in drafts.items()
+        }
+        model, probe, parity = models[card.quantisation], None, exports[card.quantisation].parity
+    else:
+        model = fitted.weights[0].tobytes()
+        probe = make_probe(model, fitted.preprocessing(inner))
+        draft = Artifact(out, card, recipe.features, fitted.preprocessing, model, probe)
+        exports = {"skops": _export(Estimator(draft), inner, expected)}
+        parity = exports["skops"].parity
+    training = msgspec.structs.replace(card.training, parity=parity)
+    card = msgspec.structs.replace(card, training=training, exports=exports)
+    if measured is not None:
+        card = evaluation.into_card(card, measured)
+    return artifact.write(out, card=card, preprocessing=fitted.preprocessing, model=model, probe=probe)
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
+def _export(model: LoadedModel, features: FloatArray, expected: FloatArray) -> Export:
+    """Return what one way to store the weights costs."""
+    parity = export.measure_parity(model, features, expected)
+    return Export(n_bytes=len(model.artifact.model), parity=float(f"{parity:.3g}"))
 
 
-def _write(study: Study, corpus: Corpus, out: Path, *, seed: int, quantisation: Quantisation) -> Card:
-    """Convert, check and write the last model of a study, with the scores of the others."""
-    recipe, windows = study.recipe, study.windows
-    shipped, fitted = study.trained[-1].task, study.trained[-1].fitted
-    card = _card(study, corpus, out.resolve().name, seed=seed, quantisation=quantisation)
-    rows = windows.rows(shipped.split.train, copies=True)
-    representative = fitted.preprocessing(windows.features[rows])
-    model = export.convert(rebuild(recipe, fitted), quantisation, representative)
-    inner = windows.rows(shipped.split.inner, copies=False)[:_N_PARITY]
-    parity = export.measure_parity(
-        Artifact(out, card, recipe.features, fitted.preprocessing, model),
-        windows.features[inner],
-        predict(recipe, fitted, windows.features[inner]),
-    )
-    training = msgspec.structs.replace(card.training, parity=float(f"{parity:.3g}"))
-    card = msgspec.structs.replace(card, training=training)
-    return artifact.write(out, card=card, preprocessing=fitted.preprocessing, model=model)
-
-
-def _card(study: Study, corpus: Corpus, name: str, *, seed: int, quantisation: Quantisation) -> Card:
-    recipe = study.recipe
-    shipped, fitted = study.trained[-1].task, study.trained[-1].fitted
+def _card(made: _Made, out: Path, *, seed: int, quantisation: Quantisation) -> Card:
+    task, fitted = made.task, made.fitted
+    recipe, corpus = made.gathered.recipe, made.gathered.corpus
     n_selected = len(fitted.preprocessing.selected)
+    n_frames = recipe.features.n_frames(recipe.window)
+    data = "" if list(corpus.labels) == ["ravdess"] else "".join(f" --data {name}" for name in corpus.labels)
     training = Training(
         recipe=recipe.name,
-        command=f"tonewatch-train fit {recipe.name} --out models/{name} --seed {seed} "
-        f"--quantise {quantisation}",
-        corpora=[corpus.name],
+        recipe_sha256=digest(recipe),
+        command=f"tonewatch-train fit {recipe.name} --out models/{out.resolve().name} --seed {seed} "
+        f"--quantise {quantisation}{data}",
+        corpora=list(corpus.labels),
+        labels={
+            name: [label for label in recipe.labels if label in known]
+            for name, known in corpus.labels.items()
+        },
         licence=corpus.licence,
         seed=seed,
-        n_clips=len(shipped.split.train) + (len(shipped.split.inner) if recipe.fitting.refit else 0),
+        n_clips=len(task.split.train) + (len(task.split.inner) if recipe.fitting.refit else 0),
         n_windows=fitted.n_windows,
-        versions=_versions(),
+        versions=study.versions(),
+        note=_note(made),
     )
     return Card(
         format_version=FORMAT_VERSION,
-        name=name,
+        name=out.resolve().name,
         description=recipe.description,
+        runtime="tflite" if recipe.is_network else "skops",
         labels=list(recipe.labels),
         features=recipe.features.to_dict(),
         window=recipe.window,
@@ -195,42 +224,18 @@ def _card(study: Study, corpus: Corpus, name: str, *, seed: int, quantisation: Q
         n_selected=n_selected,
         smoothing=recipe.smoothing,
         temperature=fitted.temperature,
-        thresholds=protocols.thresholds(study),
-        input_shape=[1, n_selected],
+        input_shape=[1, n_frames, n_selected] if recipe.sees_frames else [1, n_selected],
         output_shape=[1, len(recipe.labels)],
-        quantisation=quantisation,
+        quantisation=quantisation if recipe.is_network else "float32",
         training=training,
-        scores=protocols.score(study),
-        scores_note=_note(study.clips, shipped, recipe),
+        scores_note=evaluation.missing_note(recipe.name),
         sha256={},
     )
 
 
-def _note(clips: Sequence[Clip], shipped: Task, recipe: Recipe) -> str:
-    inner = ", ".join(sorted({clips[index].speaker for index in shipped.split.inner}))
-    if recipe.fitting.refit:
-        shipped_note = (
-            "The model in this folder was trained on all speakers; how long, and its temperature, were found "
-            f"by training on all but {inner}."
-        )
-    else:
-        shipped_note = (
-            f"The model in this folder was trained on all speakers but {inner}, by whom its training was "
-            "stopped and its temperature set."
-        )
-    return (
-        "These are the scores of the protocols' own models, trained in the same way without their test "
-        "parts. random: a stratified fifth of the clips, whose speakers the model knows. speaker: each fold "
-        "of speakers, judged by a model that knows none of them; pooled. clips: the mean probabilities of a "
-        "clip's windows. windows: every window of the recording, smoothed, as live. rooms: the windows of "
-        f"varied copies of it, {_variation(recipe)}. Clips in which no voice is heard count as wrong. "
-        f"{shipped_note} The training command measures all of this again."
-    )
-
-
-def _variation(recipe: Recipe) -> str:
-    copies = recipe.copies
-    room = "without noise"
-    if copies.room_dbfs is not None:
-        room = f"in a room's noise of {copies.room_dbfs[0]:g} to {copies.room_dbfs[1]:g} dBFS"
-    return f"at other moments, up to {copies.gain_db:g} dB louder or softer, {room}"
+def _note(made: _Made) -> str:
+    clips = made.gathered.clips
+    inner = ", ".join(sorted({clips[index].speaker for index in made.task.split.inner}))
+    if made.gathered.recipe.fitting.refit:
+        return f"trained on all speakers; how long, and its temperature, by training on all but {inner}"
+    return f"trained on all speakers but {inner}, by whom its training was stopped and its temperature set"

@@ -1,4 +1,4 @@
-"""Trains one model: selection, balancing, scaling, network and temperature, on two parts of a split."""
+"""Trains one model on parts of a split: selection, balancing, scaling, the model itself, its temperature."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from realtime.errors import TrainingError
 from training import networks
-from training.preprocess import oversample, scale, select
+from training.epochs import Epoch, Table, best_epoch, run, train
+from training.estimators import fit_estimator, predict_estimator
+from training.preprocess import balance, scale, select
+from training.recipes.schema import Estimator, Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from realtime.artifact import Preprocessing
     from realtime.types import FloatArray
@@ -26,27 +31,22 @@ _SMALLEST = np.float32(1e-12)
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
-    """How training went up to the end of an epoch.
+class Examples:
+    """What models are trained on and judged by.
 
     Parameters
     ----------
-    number
-        From 1.
-    loss, accuracy
-        On the training rows, with dropout.
-    inner_loss, inner_accuracy
-        On the inner part's windows.
-    learning_rate
-        Adam's.
+    windows
+        Of all clips.
+    labels : np.ndarray [shape=(n_clips,), dtype=int64]
+        Class of each clip.
+    known : np.ndarray [shape=(n_clips, n_labels), dtype=bool]
+        Classes that the clip's corpus has.
     """
 
-    number: int
-    loss: float
-    accuracy: float
-    inner_loss: float
-    inner_accuracy: float
-    learning_rate: float
+    windows: Windows
+    labels: npt.NDArray[np.int64]
+    known: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,35 +56,38 @@ class Fitted:
     Parameters
     ----------
     preprocessing
-        From a feature vector to the network's input.
+        From a feature vector to the model's input.
     weights
-        The network's, in Keras's order.
+        A network's, in Keras's order; of an estimator its skops archive, as one array of bytes.
     temperature
         What its logits are divided by.
     n_windows
         Number of windows that it was trained on, each counted once.
+    importances : np.ndarray [shape=(n_selected,), dtype=float32]
+        Of the selected features, where they were ranked; empty otherwise.
     inner_probabilities : np.ndarray [shape=(n_inner, n_labels), dtype=float32]
         Tempered, of the inner part's windows, from before it was trained on itself.
     history
-        The epochs, of the first training where there were two.
+        The epochs, of the first training where there were two; empty for an estimator.
     """
 
     preprocessing: Preprocessing
     weights: tuple[npt.NDArray[Any], ...]
     temperature: float
     n_windows: int
+    importances: FloatArray
     inner_probabilities: FloatArray
     history: tuple[Epoch, ...]
 
 
 def fit(
     recipe: Recipe,
-    windows: Windows,
-    labels: npt.NDArray[np.int64],
+    examples: Examples,
     split: Split,
     *,
     seed: int,
     watch: Callable[[Epoch], None] = lambda _epoch: None,
+    kept: Path | None = None,
 ) -> Fitted:
     """Train on the split's training part; look at its inner part to stop; never look at its test part.
 
@@ -95,48 +98,88 @@ def fit(
     ----------
     recipe
         How.
-    windows
-        Of all clips.
-    labels : np.ndarray [shape=(n_clips,), dtype=int64]
-        Class of each clip.
+    examples
+        All of them.
     split
         Which clips are for what.
     seed
         Of everything random.
     watch
         Told of each epoch.
+    kept
+        File in which a network's training is kept, so that an interrupted one goes on.
+
+    Raises
+    ------
+    TrainingError
+        Where a part holds no window with a voice, the loss is no number any more, or the disk is full.
     """
-    train = _prepare(recipe, windows, labels, split.train, seed=seed)
-    # Judged as it will run: the clips as they are.
-    rows = windows.rows(split.inner, copies=False)
-    inner_input, inner_labels = train.preprocessing(windows.features[rows]), labels[windows.clip[rows]]
-    model, history = _train(recipe, train, seed=seed, inner=(inner_input, inner_labels), watch=watch)
-    raw = _run(model, inner_input)
-    temperature = fit_temperature(raw, inner_labels)
+    prepared = _prepare(recipe, examples, split.train, seed=seed)
+    inner = _inner_table(examples, split.inner, prepared.preprocessing)
+    if recipe.is_network:
+        model, history = train(recipe, prepared.table, seed=seed, inner=inner, watch=watch, kept=kept)
+        raw, weights = run(model, inner.inputs), model.get_weights()
+    else:
+        history = ()
+        weights = _fit_estimator(recipe, prepared.table, seed)
+        raw = _run_estimator(weights, inner.inputs, len(recipe.labels))
+    # Among the classes of each row's corpus: what the others get was never learnt.
+    temperature = fit_temperature(raw * inner.known, inner.labels)
     if recipe.fitting.refit:
-        best = max(history, key=lambda epoch: epoch.inner_accuracy)
-        rates = [epoch.learning_rate for epoch in history[: best.number]]
         both = np.union1d(split.train, split.inner)
-        train = _prepare(recipe, windows, labels, both, seed=seed)
-        model, _ = _train(recipe, train, seed=seed, rates=rates)
-    weights = tuple(np.asarray(array) for array in model.get_weights())
+        prepared = _prepare(recipe, examples, both, seed=seed)
+        if recipe.is_network:
+            rates = [epoch.learning_rate for epoch in history[: best_epoch(history).number]]
+            again = None if kept is None else kept.with_suffix(".again.npz")
+            model, _ = train(recipe, prepared.table, seed=seed, rates=rates, kept=again)
+            weights = model.get_weights()
+        else:
+            weights = _fit_estimator(recipe, prepared.table, seed)
     return Fitted(
-        train.preprocessing, weights, temperature, train.n_windows, temper(raw, temperature), history
+        preprocessing=prepared.preprocessing,
+        weights=tuple(np.asarray(array) for array in weights),
+        temperature=temperature,
+        n_windows=prepared.n_windows,
+        importances=prepared.importances,
+        inner_probabilities=temper(raw, temperature),
+        history=history,
     )
 
 
-def rebuild(recipe: Recipe, fitted: Fitted) -> Any:  # noqa: ANN401 - a Keras model
-    """Return the trained Keras network, from scaled features to untempered probabilities."""
-    model = networks.build(recipe, len(fitted.preprocessing.selected))
+def rebuild(recipe: Recipe, fitted: Fitted, n_frames: int) -> Any:  # noqa: ANN401 - a Keras model
+    """Return the trained Keras network, from scaled features to untempered probabilities.
+
+    Parameters
+    ----------
+    recipe, fitted
+        The network.
+    n_frames
+        Of its window, where it sees frames.
+    """
+    n_selected = len(fitted.preprocessing.selected)
+    shape = (n_frames, n_selected) if recipe.sees_frames else (n_selected,)
+    assert isinstance(recipe.model, Network)
+    model = networks.build(recipe.model, shape, len(recipe.labels))
     model.set_weights(list(fitted.weights))
     return model
 
 
-def predict(recipe: Recipe, fitted: Fitted, features: FloatArray) -> FloatArray:
-    """Return the tempered probabilities [shape=(n, n_labels), dtype=float32] of features, by Keras."""
-    if not len(features):
+def predict(recipe: Recipe, fitted: Fitted, inputs: FloatArray) -> FloatArray:
+    """Return the tempered probabilities [shape=(n, n_labels), dtype=float32] of scaled inputs.
+
+    Parameters
+    ----------
+    recipe, fitted
+        The model.
+    inputs : np.ndarray [shape=(n, ...), dtype=float32]
+        Selected and scaled features: `fitted.preprocessing` gives them.
+    """
+    if not len(inputs):
         return np.zeros((0, len(recipe.labels)), dtype=np.float32)
-    raw = _run(rebuild(recipe, fitted), fitted.preprocessing(features))
+    if recipe.is_network:
+        raw = run(rebuild(recipe, fitted, inputs.shape[1]), inputs)
+    else:
+        raw = _run_estimator(fitted.weights, inputs, len(recipe.labels))
     return temper(raw, fitted.temperature)
 
 
@@ -158,7 +201,7 @@ def fit_temperature(probabilities: FloatArray, labels: npt.NDArray[np.int64]) ->
     Parameters
     ----------
     probabilities : np.ndarray [shape=(n, n_labels)]
-        Untempered, of the inner part.
+        Untempered, of the inner part; 0 for classes that are out of the question.
     labels : np.ndarray [shape=(n,), dtype=int64]
         Its classes.
     """
@@ -170,124 +213,71 @@ def fit_temperature(probabilities: FloatArray, labels: npt.NDArray[np.int64]) ->
     return float(round(_TEMPERATURES[int(np.argmin(losses))], 4))
 
 
-def _run(model: Any, inputs: FloatArray) -> FloatArray:  # noqa: ANN401 - a Keras model
-    return np.asarray(model.predict(inputs, batch_size=1024, verbose=0), dtype=np.float32)
-
-
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What a network is trained on.
+    """What a model is trained on.
 
     Parameters
     ----------
     preprocessing
         Learnt on these clips.
-    inputs : np.ndarray [shape=(n, n_selected), dtype=float32]
+    table
         Selected, scaled, balanced.
-    labels : np.ndarray [shape=(n,), dtype=int64]
-        Their classes.
     n_windows
         Number of windows before balancing.
+    importances : np.ndarray [shape=(n_selected,), dtype=float32]
+        Empty where features were not ranked.
     """
 
     preprocessing: Preprocessing
-    inputs: FloatArray
-    labels: npt.NDArray[np.int64]
+    table: Table
     n_windows: int
+    importances: FloatArray
 
 
-def _prepare(
-    recipe: Recipe,
-    windows: Windows,
-    labels: npt.NDArray[np.int64],
-    clips: npt.NDArray[np.int64],
-    *,
-    seed: int,
-) -> _Prepared:
+def _prepare(recipe: Recipe, examples: Examples, clips: npt.NDArray[np.int64], *, seed: int) -> _Prepared:
+    windows = examples.windows
     rows = windows.rows(clips, copies=True)
-    features, of_row = windows.features[rows], labels[windows.clip[rows]]
-    selected = select(features, of_row, recipe.selection, seed=seed)
-    balanced = oversample(of_row, seed=seed) if recipe.balance == "oversample" else np.arange(len(rows))
-    preprocessing = scale(features[balanced], selected)
-    return _Prepared(preprocessing, preprocessing(features)[balanced], of_row[balanced], len(rows))
-
-
-def _train(
-    recipe: Recipe,
-    train: _Prepared,
-    *,
-    seed: int,
-    inner: tuple[FloatArray, npt.NDArray[np.int64]] | None = None,
-    rates: Sequence[float] = (),
-    watch: Callable[[Epoch], None] = lambda _epoch: None,
-) -> tuple[Any, tuple[Epoch, ...]]:
-    """Return a trained network and its epochs.
-
-    Parameters
-    ----------
-    recipe
-        Says which network, and how it is trained.
-    train
-        On what.
-    seed
-        Of its weights, its noise and the order of its rows.
-    inner
-        Inputs and classes by which training stops and the learning rate falls.
-    rates
-        Without an inner part: the learning rate of each epoch.
-    watch
-        Told of each epoch.
-    """
-    keras = networks.load_tensorflow().keras
-    keras.backend.clear_session()
-    networks.seed_everything(seed)
-    fitting, n_labels = recipe.fitting, len(recipe.labels)
-    model = networks.build(recipe, train.inputs.shape[-1])
-    model.compile(
-        keras.optimizers.Adam(fitting.learning_rate),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=fitting.label_smoothing),
-        metrics=["accuracy"],
-    )
-    history: list[Epoch] = []
-
-    def note(number: int, logs: dict[str, float]) -> None:
-        epoch = Epoch(
-            number + 1,
-            float(logs["loss"]),
-            float(logs["accuracy"]),
-            float(logs["val_loss"]),
-            float(logs["val_accuracy"]),
-            float(model.optimizer.learning_rate.numpy()),
+    if not len(rows):
+        raise TrainingError(
+            f"recipe {recipe.name}: no voice is heard in the {len(clips)} clips to train on; wanted "
+            "recordings of speech or song"
         )
-        history.append(epoch)
-        watch(epoch)
-
-    if inner is None:
-        callbacks = [keras.callbacks.LearningRateScheduler(lambda epoch: rates[epoch])]
-    else:
-        # By accuracy, not by loss: as the network grows surer of itself, the loss on the inner part rises
-        # from the first epochs on, while it still learns. The temperature takes the sureness back.
-        by = {"monitor": "val_accuracy", "mode": "max"}
-        callbacks = [
-            # First, so that it sees the rate that the epoch was trained with.
-            keras.callbacks.LambdaCallback(on_epoch_end=note),
-            keras.callbacks.EarlyStopping(**by, patience=fitting.patience, restore_best_weights=True),
-            keras.callbacks.ReduceLROnPlateau(
-                **by, patience=fitting.rate_patience, factor=fitting.rate_factor
-            ),
-        ]
-    model.fit(
-        train.inputs,
-        _one_hot(train.labels, n_labels),
-        batch_size=fitting.batch_size,
-        epochs=len(rates) if inner is None else fitting.n_epochs,
-        validation_data=None if inner is None else (inner[0], _one_hot(inner[1], n_labels)),
-        validation_batch_size=1024,
-        callbacks=callbacks,
-        verbose=0,
+    of_row = examples.labels[windows.clip[rows]]
+    chosen = select(windows.features[rows], of_row, recipe.selection, seed=seed)
+    balanced, weights = balance(of_row, recipe.balance, seed=seed)
+    taken = rows[balanced]
+    preprocessing = scale(windows.features, taken, chosen.indices)
+    table = Table(
+        preprocessing(windows.features[taken]), of_row[balanced], examples.known[windows.clip[taken]], weights
     )
-    return model, tuple(history)
+    return _Prepared(preprocessing, table, len(rows), chosen.importances)
 
 
-def _one_hot(labels: npt.NDArray[np.int64], n_labels: int) -> FloatArray:
-    return np.eye(n_labels, dtype=np.float32)[labels]
+def _inner_table(examples: Examples, clips: npt.NDArray[np.int64], preprocessing: Preprocessing) -> Table:
+    # Judged as it will run: the clips as they are.
+    windows = examples.windows
+    rows = windows.rows(clips, copies=False)
+    if not len(rows):
+        raise TrainingError(
+            f"no voice is heard in the {len(clips)} clips that training is stopped by; wanted recordings of "
+            "speech or song"
+        )
+    clip = windows.clip[rows]
+    inputs = preprocessing(windows.features[rows])
+    return Table(inputs, examples.labels[clip], examples.known[clip], np.ones(len(rows), dtype=np.float32))
+
+
+def _fit_estimator(recipe: Recipe, table: Table, seed: int) -> list[npt.NDArray[Any]]:
+    assert isinstance(recipe.model, Estimator)
+    weights = table.weights if recipe.balance == "class-weights" else None
+    archive = fit_estimator(
+        recipe.model, table.inputs, table.labels, len(recipe.labels), seed=seed, weights=weights
+    )
+    return [np.frombuffer(archive, dtype=np.uint8)]
+
+
+def _run_estimator(weights: Sequence[npt.NDArray[Any]], inputs: FloatArray, n_labels: int) -> FloatArray:
+    probabilities = predict_estimator(weights[0].tobytes(), inputs)
+    assert probabilities.shape[1] == n_labels
+    return probabilities

@@ -1,8 +1,9 @@
-"""What stands between features and network: selection, balancing and scaling, learnt on the training part."""
+"""What stands between features and model: selection, balancing and scaling, learnt on the training part."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,34 +11,65 @@ import numpy.typing as npt
 from realtime.artifact import Preprocessing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from realtime.types import FloatArray
     from training.recipes import Selection
 
+Balance = Literal["none", "oversample", "downsample", "class-weights"]
+_ROWS_AT_A_TIME = 1024
 
-def select(
-    features: FloatArray, labels: npt.NDArray[np.int64], selection: Selection | None, *, seed: int
-) -> npt.NDArray[np.int64]:
-    """Return the indices of the most important features, ascending.
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The features that a model sees.
 
     Parameters
     ----------
-    features : np.ndarray [shape=(n, n_features)]
-        Of the training part.
-    labels : np.ndarray [shape=(n,)]
+    indices : np.ndarray [shape=(n_selected,), dtype=int64]
+        Ascending.
+    importances : np.ndarray [shape=(n_selected,), dtype=float32]
+        Of each, where they were ranked; empty otherwise.
+    """
+
+    indices: npt.NDArray[np.int64]
+    importances: FloatArray
+
+
+def select(features: FloatArray, labels: npt.NDArray[np.int64], selection: Selection, *, seed: int) -> Chosen:
+    """Return the most important features.
+
+    Parameters
+    ----------
+    features : np.ndarray [shape=(n, n_features) or (n, n_frames, n_features)]
+        Of the training part. Frames are ranked by their means over time.
+    labels : np.ndarray [shape=(n,), dtype=int64]
         Its classes.
     selection
-        How many are kept, and how they are found; None keeps all.
+        How many are kept, and how they are found.
     seed
-        Of the forest.
+        Of the forest, and of the noise that mutual information is estimated with.
 
     References
     ----------
     Breiman, "Random forests", 2001: mean decrease in impurity.
+    Ross, "Mutual information between discrete and continuous data sets", PLoS ONE 9(2), 2014.
     """
     n_features = features.shape[-1]
-    if selection is None or selection.n_features >= n_features:
-        return np.arange(n_features)
-    from sklearn.ensemble import RandomForestClassifier  # noqa: PLC0415 - training alone needs it
+    if selection.method == "none":
+        return Chosen(np.arange(n_features), np.zeros(0, dtype=np.float32))
+    table = features.mean(axis=1) if features.ndim > 2 else features  # noqa: PLR2004 - a table has two
+    rank = _forest_importances if selection.method == "forest" else _mutual_information
+    importances = rank(table, labels, selection, seed)
+    # Stable, so that equal importances leave the same features whatever the sorting algorithm.
+    best = np.sort(np.argsort(-importances, kind="stable")[: selection.n_features])
+    return Chosen(best, importances[best].astype(np.float32))
+
+
+def _forest_importances(
+    table: FloatArray, labels: npt.NDArray[np.int64], selection: Selection, seed: int
+) -> npt.NDArray[np.float64]:
+    from sklearn.ensemble import RandomForestClassifier  # noqa: PLC0415 - it takes seconds to load
 
     forest = RandomForestClassifier(
         n_estimators=selection.n_trees,
@@ -46,41 +78,73 @@ def select(
         random_state=seed,
         n_jobs=-1,
     )
-    importances = forest.fit(features, labels).feature_importances_
-    # Stable, so that equal importances leave the same features whatever the sorting algorithm.
-    best = np.argsort(-importances, kind="stable")[: selection.n_features]
-    return np.sort(best)
+    return np.asarray(forest.fit(table, labels).feature_importances_)
 
 
-def oversample(labels: npt.NDArray[np.int64], *, seed: int) -> npt.NDArray[np.int64]:
-    """Return rows such that every class has as many as the largest: each row once, then some again.
+def _mutual_information(
+    table: FloatArray, labels: npt.NDArray[np.int64], selection: Selection, seed: int
+) -> npt.NDArray[np.float64]:
+    from sklearn.feature_selection import mutual_info_classif  # noqa: PLC0415 - it takes seconds to load
+
+    # Its cost grows faster than the number of rows; the same share as a tree sees ranks as well.
+    n_rows = max(2, round(selection.share * len(table)))
+    rows = np.sort(np.random.default_rng(seed).choice(len(table), min(n_rows, len(table)), replace=False))
+    return np.asarray(mutual_info_classif(table[rows], labels[rows], random_state=seed, n_jobs=-1))
+
+
+def balance(
+    labels: npt.NDArray[np.int64], method: Balance, *, seed: int
+) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Return the rows to train on, and what each weighs.
 
     Parameters
     ----------
     labels : np.ndarray [shape=(n,)]
         Class of each row.
+    method
+        ``oversample``: each row once, then some of the smaller classes' again, until all have as many as the
+        largest; ``downsample``: of every class as many as the smallest has; ``class-weights``: each row once,
+        weighed such that all classes weigh the same, and a row 1 on average; ``none``.
     seed
-        Of the choice of rows that stand more than once.
+        Of the choice of rows.
 
     Returns
     -------
-    np.ndarray [shape=(n_classes * n_largest,), dtype=int64]
+    rows : np.ndarray [shape=(n_rows,), dtype=int64]
         Indices of rows.
+    weights : np.ndarray [shape=(n_rows,), dtype=float32]
+        Theirs.
     """
+    everything = np.arange(len(labels))
+    ones = np.ones(len(labels), dtype=np.float32)
+    if method == "none":
+        return everything, ones
+    present, counts = np.unique(labels, return_counts=True)
+    if method == "class-weights":
+        weight = np.zeros(present.max() + 1)
+        weight[present] = len(labels) / (len(present) * counts)
+        return everything, weight[labels].astype(np.float32)
     rng = np.random.default_rng(seed)
-    rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    largest = max(len(own) for own in rows)
-    extra = [rng.choice(own, largest - len(own)) for own in rows]
-    return np.concatenate((np.arange(len(labels)), *extra))
+    rows_of = [np.flatnonzero(labels == label) for label in present]
+    if method == "oversample":
+        extra = [rng.choice(own, counts.max() - len(own)) for own in rows_of]
+        rows = np.concatenate((everything, *extra))
+    else:
+        rows = np.sort(np.concatenate([rng.choice(own, counts.min(), replace=False) for own in rows_of]))
+    return rows, np.ones(len(rows), dtype=np.float32)
 
 
-def scale(features: FloatArray, selected: npt.NDArray[np.int64]) -> Preprocessing:
+def scale(
+    features: FloatArray, rows: npt.NDArray[np.int64], selected: npt.NDArray[np.int64]
+) -> Preprocessing:
     """Return the selector and the standard scaler of these rows.
 
     Parameters
     ----------
-    features : np.ndarray [shape=(..., n_features)]
+    features : np.ndarray [shape=(n, ..., n_features)]
         Of the training part.
+    rows : np.ndarray [shape=(n_rows,), dtype=int64]
+        Which of them, each as often as it stands here.
     selected : np.ndarray [shape=(n_selected,), dtype=int64]
         Indices of the features that are kept.
 
@@ -88,7 +152,26 @@ def scale(features: FloatArray, selected: npt.NDArray[np.int64]) -> Preprocessin
     -----
     Features that never vary are scaled by 1, as scikit-learn's StandardScaler does.
     """
-    values = features[..., selected].reshape(-1, len(selected)).astype(np.float64)
-    deviation = values.std(axis=0)
-    deviation[deviation <= np.finfo(np.float32).eps * np.abs(values).max(axis=0, initial=0)] = 1.0
-    return Preprocessing(selected, values.mean(axis=0).astype(np.float32), deviation.astype(np.float32))
+    total = np.zeros(len(selected))
+    largest = np.zeros(len(selected))
+    n_values = 0
+    for block in _blocks(features, rows, selected):
+        total += block.sum(axis=0)
+        largest = np.maximum(largest, np.abs(block).max(axis=0))
+        n_values += len(block)
+    mean = total / n_values
+    squares = np.zeros(len(selected))
+    for block in _blocks(features, rows, selected):
+        squares += ((block - mean) ** 2).sum(axis=0)
+    deviation = np.sqrt(squares / n_values)
+    deviation[deviation <= np.finfo(np.float32).eps * largest] = 1.0
+    return Preprocessing(selected, mean.astype(np.float32), deviation.astype(np.float32))
+
+
+def _blocks(
+    features: FloatArray, rows: npt.NDArray[np.int64], selected: npt.NDArray[np.int64]
+) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield the values some rows at a time: all of them in double precision would need gigabytes."""
+    for first in range(0, len(rows), _ROWS_AT_A_TIME):
+        block = features[rows[first : first + _ROWS_AT_A_TIME]][..., selected]
+        yield block.reshape(-1, len(selected)).astype(np.float64)

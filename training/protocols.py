@@ -1,32 +1,41 @@
-"""The ways to score a recipe: which models are trained for it, and what their predictions are worth."""
+"""The ways to score a recipe: which models are trained for each, and which clips they are scored on.
+
+``random``
+    A stratified fifth of the clips, whose speakers the model knows: what most projects report.
+``kfold``
+    Five stratified folds of clips, each tested once, pooled: speakers are known too.
+``speaker``
+    The corpus's folds of speakers, each tested once, pooled: nobody in the test part is known.
+``robust``
+    The same models on the same clips in noise, in a room, over a telephone, from afar, compressed.
+``cross``
+    Trained on one corpus, tested on another: nobody, no room and maybe no word is known.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from itertools import permutations
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from realtime.errors import CorpusError
-from training import evaluate, splits
-from training.fit import predict
+from training import splits
+from training.splits import Split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from realtime.artifact import Scores
-    from realtime.types import FloatArray
-    from training.corpora import Clip
-    from training.dataset import Windows
-    from training.fit import Fitted
-    from training.recipes import Recipe
-    from training.splits import Split
+    from training.corpora import Corpus
 
-_CHANNELS = ("speech", "song")
-_PRECISIONS = (0.6, 0.7, 0.8, 0.9)
-_N_PRECISE = 50
-"""Windows that a threshold must leave, at the least: fewer tell no precision."""
+Protocol: TypeAlias = Literal["random", "kfold", "speaker", "robust", "cross"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+N_FOLDS = 5
+FOUR = ("neutral", "happy", "sad", "angry")
+"""The classes that almost every corpus has."""
+_LEAST_FOLDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,194 +46,125 @@ class Task:
     ----------
     name
         Names it on the screen and on disk.
-    protocol
-        What it is for.
+    group
+        What its predictions are pooled with: a protocol, or a direction of the cross protocol.
     split
         Which clips are for what.
+    seed
+        Of its training.
     """
 
     name: str
-    protocol: Literal["random", "speaker", "shipped"]
+    group: str
     split: Split
+    seed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A task that is done.
-
-    Parameters
-    ----------
-    task
-        What was asked for.
-    fitted
-        The model.
-    """
-
-    task: Task
-    fitted: Fitted
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """What scoring needs: everything that was trained, and on what.
+def plan(
+    corpus: Corpus, own: Sequence[str], protocols: Sequence[Protocol], seeds: Sequence[int]
+) -> tuple[Task, ...]:
+    """Return the models to train.
 
     Parameters
     ----------
-    recipe
-        How.
-    clips
-        The recordings.
-    windows
-        Theirs.
-    labels : np.ndarray [shape=(n_clips,), dtype=int64]
-        Class of each clip.
-    trained
-        One model for each task.
-    """
-
-    recipe: Recipe
-    clips: tuple[Clip, ...]
-    windows: Windows
-    labels: npt.NDArray[np.int64]
-    trained: tuple[Trained, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """Predictions of voiced windows, each by a model that was not trained on its clip.
-
-    Parameters
-    ----------
-    clip : np.ndarray [shape=(n,), dtype=int64]
-        The clip of each window.
-    probabilities, smoothed : np.ndarray [shape=(n, n_labels), dtype=float32]
-        Of each window alone, and smoothed over its clip as live.
-    """
-
-    clip: npt.NDArray[np.int64]
-    probabilities: FloatArray
-    smoothed: FloatArray
-
-
-def plan(clips: Sequence[Clip], folds: Sequence[Sequence[str]]) -> tuple[Task, ...]:
-    """Return the models to train: the random protocol's, one for each fold of speakers, and the shipped one.
+    corpus
+        All recordings.
+    own
+        Names of the corpora that the recipe is for; the others are for the cross protocol alone.
+    protocols
+        What is asked for.
+    seeds
+        Each trains its own models.
 
     Raises
     ------
     CorpusError
-        Where the recordings do not suffice for the splits.
+        Where the recordings do not suffice.
     """
-    present = splits.present_folds(clips, folds)
-    wanted = 3
-    if len(present) < wanted:
+    indices = np.asarray([index for index, clip in enumerate(corpus.clips) if clip.corpus in own])
+    clips = [corpus.clips[index] for index in indices]
+    if not clips:
         raise CorpusError(
-            f"the recordings hold speakers of {len(present)} folds; wanted at least {wanted}: to train, to "
-            "stop by and to test"
+            f"no clip of {', '.join(own)} carries one of the recipe's labels; wanted some to train on"
         )
-    inner = splits.shipped_inner(clips, present)
-    return (
-        Task("random", "random", splits.split_randomly(clips)),
-        *(
-            Task(f"speaker-{index + 1}", "speaker", splits.split_by_fold(clips, present, index))
-            for index in range(len(present))
-        ),
-        Task("shipped", "shipped", splits.split_by_speakers(clips, inner=inner)),
+    groups: list[tuple[str, str, Split]] = []
+    if "random" in protocols:
+        groups.append(("random", "random", _among(indices, splits.split_randomly(clips))))
+    if "speaker" in protocols or "robust" in protocols:
+        groups += [
+            (f"speaker-{number}", "speaker", _among(indices, split))
+            for number, split in enumerate(_split_by_speaker(corpus, own), start=1)
+        ]
+    if "cross" in protocols:
+        groups += [
+            (f"cross-{train}-to-{test}", f"cross/{train}-to-{test}", split)
+            for train, test, split in _split_across(corpus)
+        ]
+    if "kfold" in protocols:
+        groups += [
+            (f"kfold-{number}", "kfold", _among(indices, split))
+            for number, split in enumerate(splits.split_in_folds(clips, N_FOLDS), start=1)
+        ]
+    # Seed by seed, so that an evaluation that is broken off has whole ones.
+    return tuple(
+        Task(f"{name}-seed-{seed}", group, split, seed) for seed in seeds for name, group, split in groups
     )
 
 
-def score(study: Study) -> dict[str, dict[str, dict[str, Scores]]]:
-    """Return the scores by protocol, unit and part, as a card holds them, without empty parts.
+def shipped(corpus: Corpus, seed: int) -> Task:
+    """Return the model to ship: trained on everyone but a few, who decide how long and how sure it is.
 
-    The units are whole ``clips``; their ``windows``; and ``rooms``, the windows of their varied copies,
-    which were made as those that training saw, of other clips: at other moments, levels and in noise.
+    Raises
+    ------
+    CorpusError
+        Where the recordings do not suffice.
     """
-    scores = {}
-    for protocol in ("random", "speaker"):
-        tested = np.concatenate([t.task.split.test for t in study.trained if t.task.protocol == protocol])
-        judged, varied = (_judge_tests(study, protocol, varied=varied) for varied in (False, True))
-        units = {
-            "clips": _score_clips(study, tested, judged),
-            "windows": _score_windows(study, judged),
-            "rooms": _score_windows(study, varied),
-        }
-        scores[protocol] = {unit: parts for unit, parts in units.items() if parts}
-    return scores
+    inner = splits.shipped_inner(corpus.clips, corpus.folds)
+    split = splits.split_by_speakers(corpus.clips, inner=inner)
+    return Task(f"shipped-seed-{seed}", "shipped", split, seed)
 
 
-def thresholds(study: Study) -> dict[str, float]:
-    """Return, by precision, the smoothed probability from which on so large a share of labels is right.
+def cross_classes(corpus: Corpus, group: str, labels: Sequence[str]) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return the classes that a direction of the cross protocol is scored on [shape=(n_labels,)].
 
-    Measured on strangers' voices: the inner parts of the speaker protocol, judged before they were trained
-    on, so that its test parts stay unseen. A precision that no threshold reaches is left out.
+    ``four``: neutral, happy, sad and angry; ``shared``: all that both corpora have. A recipe that lacks some
+    of them is scored on the others.
     """
-    trained = [t for t in study.trained if t.task.protocol == "speaker"]
-    rows = [study.windows.rows(t.task.split.inner, copies=False) for t in trained]
-    judged = _join(study, rows, [t.fitted.inner_probabilities for t in trained])
-    right = judged.smoothed.argmax(axis=1) == study.labels[judged.clip]
-    return evaluate.thresholds(judged.smoothed.max(axis=1), right, _PRECISIONS, n_least=_N_PRECISE)
+    # By comparison: a corpus may be named "-to-" anything.
+    train, test = next(
+        pair for pair in permutations(corpus.labels, 2) if group == f"cross/{pair[0]}-to-{pair[1]}"
+    )
+    both = set(corpus.labels[train]) & set(corpus.labels[test])
+    chosen = {"four": both.intersection(FOUR), "shared": both}
+    return {name: np.asarray([label in classes for label in labels]) for name, classes in chosen.items()}
 
 
-def _judge_tests(study: Study, protocol: str, *, varied: bool) -> _Judged:
-    """Return each model's predictions of its test part, as it is or its varied copies, together."""
-    windows = study.windows
-    trained = [t for t in study.trained if t.task.protocol == protocol]
-    rows = [windows.rows(t.task.split.test, copies=varied) for t in trained]
-    if varied:
-        rows = [own[windows.copy[own] > 0] for own in rows]
-    judged = [
-        predict(study.recipe, t.fitted, windows.features[own]) for t, own in zip(trained, rows, strict=True)
+def _split_by_speaker(corpus: Corpus, own: Sequence[str]) -> list[Split]:
+    clips = [clip for clip in corpus.clips if clip.corpus in own]
+    present = splits.present_folds(clips, corpus.folds)
+    if len(present) < _LEAST_FOLDS:
+        raise CorpusError(
+            f"the recordings hold speakers of {len(present)} folds; wanted at least {_LEAST_FOLDS}: to "
+            "train, to stop by and to test"
+        )
+    return [splits.split_by_fold(clips, present, index) for index in range(len(present))]
+
+
+def _split_across(corpus: Corpus) -> list[tuple[str, str, Split]]:
+    names = sorted({clip.corpus for clip in corpus.clips}, key=list(corpus.labels).index)
+    few = 2
+    if len(names) < few:
+        raise CorpusError(
+            f"the cross protocol has the corpus {', '.join(names)} alone; wanted two: name one with --cross"
+        )
+    return [
+        (train, test, splits.split_across(corpus.clips, corpus.folds, train=train, test=test))
+        for train in names
+        for test in names
+        if train != test
     ]
-    return _join(study, rows, judged)
 
 
-def _join(
-    study: Study, rows: Sequence[npt.NDArray[np.int64]], probabilities: Sequence[FloatArray]
-) -> _Judged:
-    windows = study.windows
-    joined = np.concatenate(rows)
-    order = np.argsort(joined, kind="stable")
-    joined, ordered = joined[order], np.concatenate(probabilities)[order]
-    # Each copy is a stream of its own.
-    stream = windows.clip[joined] * (windows.copy.max(initial=0) + 1) + windows.copy[joined]
-    smoothed = evaluate.smooth(ordered, stream, joined, study.recipe.smoothing)
-    return _Judged(clip=windows.clip[joined], probabilities=ordered, smoothed=smoothed)
-
-
-def _score_clips(study: Study, tested: npt.NDArray[np.int64], judged: _Judged) -> dict[str, Scores]:
-    """Return the scores of whole clips, by part: of all that were tested, heard or not."""
-    heard, probabilities = evaluate.by_clip(judged.probabilities, judged.clip)
-    unheard = np.setdiff1d(tested, heard)
-    scores = {}
-    for part, own in _parts(study):
-        if own[tested].any():
-            chosen = own[heard]
-            scores[part] = evaluate.score(
-                probabilities[chosen],
-                study.labels[heard[chosen]],
-                study.labels[unheard[own[unheard]]],
-                len(study.recipe.labels),
-            )
-    return scores
-
-
-def _score_windows(study: Study, judged: _Judged) -> dict[str, Scores]:
-    """Return the scores of smoothed windows, by part.
-
-    A window without a voice is no window that a label was asked for: none is unheard.
-    """
-    scores = {}
-    for part, own in _parts(study):
-        rows = own[judged.clip]
-        if rows.any():
-            labels = study.labels[judged.clip[rows]]
-            scores[part] = evaluate.score(
-                judged.smoothed[rows], labels, study.labels[:0], len(study.recipe.labels)
-            )
-    return scores
-
-
-def _parts(study: Study) -> list[tuple[str, npt.NDArray[np.bool_]]]:
-    """Return the parts that are scored apart, each with which clips belong to it [shape=(n_clips,)]."""
-    channels = np.asarray([clip.channel for clip in study.clips])
-    everything = np.ones(len(channels), dtype=np.bool_)
-    return [("all", everything), *((part, channels == part) for part in _CHANNELS)]
+def _among(indices: npt.NDArray[np.int64], split: Split) -> Split:
+    """Return a split of some clips as one of all."""
+    return Split(indices[split.train], indices[split.inner], indices[split.test])

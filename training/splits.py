@@ -61,14 +61,7 @@ def split_randomly(clips: Sequence[Clip]) -> Split:
     """
     from sklearn.model_selection import train_test_split  # noqa: PLC0415 - training alone needs it
 
-    labels = np.asarray([clip.label for clip in clips])
-    names, counts = np.unique(labels, return_counts=True)
-    wanted = 10
-    if counts.min() < wanted:
-        raise CorpusError(
-            f"the label {names[counts.argmin()]!r} has {counts.min()} clips; wanted at least {wanted}, so "
-            "that each part of a random split has some"
-        )
+    labels = _labels_of_enough(clips)
     rest, test = train_test_split(
         np.arange(len(clips)), test_size=TEST_SHARE, random_state=RANDOM_SEED, stratify=labels
     )
@@ -76,6 +69,54 @@ def split_randomly(clips: Sequence[Clip]) -> Split:
         rest, test_size=INNER_SHARE, random_state=RANDOM_SEED, stratify=labels[rest]
     )
     return Split(np.sort(train), np.sort(inner), np.sort(test))
+
+
+def split_in_folds(clips: Sequence[Clip], n_folds: int) -> tuple[Split, ...]:
+    """Split clips at random into folds, each label in proportion, each fold the test part once.
+
+    As `split_randomly`, speakers stand in several parts.
+
+    Raises
+    ------
+    CorpusError
+        Where a label has fewer than ten clips.
+    """
+    from sklearn.model_selection import StratifiedKFold, train_test_split  # noqa: PLC0415 - training alone needs it
+
+    labels = _labels_of_enough(clips)
+    parts = StratifiedKFold(n_folds, shuffle=True, random_state=RANDOM_SEED).split(labels, labels)
+    splits = []
+    for rest, test in parts:
+        train, inner = train_test_split(
+            rest, test_size=INNER_SHARE, random_state=RANDOM_SEED, stratify=labels[rest]
+        )
+        splits.append(Split(np.sort(train), np.sort(inner), np.sort(test)))
+    return tuple(splits)
+
+
+def split_across(clips: Sequence[Clip], folds: Sequence[Sequence[str]], *, train: str, test: str) -> Split:
+    """Split clips by corpus: one trains, but for its last fold of speakers, by whom it stops; one tests.
+
+    Raises
+    ------
+    CorpusError
+        Where a part is left without clips.
+    """
+    own = [clip for clip in clips if clip.corpus == train]
+    inner = _last_fold(own, folds)
+    part = np.asarray(
+        [
+            (1 if clip.speaker in inner else 0) if clip.corpus == train else 2 if clip.corpus == test else 3
+            for clip in clips
+        ]
+    )
+    split = Split(*(np.flatnonzero(part == number) for number in range(3)))
+    if not len(split.train) or not len(split.inner) or not len(split.test):
+        raise CorpusError(
+            f"a split from {train} to {test} leaves {len(split.train)} clips to train, {len(split.inner)} to "
+            f"stop by and {len(split.test)} to test; wanted some in each"
+        )
+    return split
 
 
 def split_by_fold(clips: Sequence[Clip], folds: Sequence[Sequence[str]], index: int) -> Split:
@@ -121,6 +162,31 @@ def present_folds(clips: Sequence[Clip], folds: Sequence[Sequence[str]]) -> tupl
 
 
 def shipped_inner(clips: Sequence[Clip], folds: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Return the inner speakers of a model to ship: `SHIPPED_INNER`, or a fold where one is missing."""
-    speakers = {clip.speaker for clip in clips}
-    return SHIPPED_INNER if speakers.issuperset(SHIPPED_INNER) else tuple(present_folds(clips, folds)[-1])
+    """Return the inner speakers of a model to ship.
+
+    Of RAVDESS these are `SHIPPED_INNER`, where all are there; of each other corpus those of its last fold.
+    """
+    inner: list[str] = []
+    for corpus in sorted({clip.corpus for clip in clips}):
+        own = [clip for clip in clips if clip.corpus == corpus]
+        speakers = {clip.speaker for clip in own}
+        inner += SHIPPED_INNER if speakers.issuperset(SHIPPED_INNER) else _last_fold(own, folds)
+    return tuple(inner)
+
+
+def _last_fold(clips: Sequence[Clip], folds: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return the last fold of which speakers are there; nobody where there is none."""
+    present = present_folds(clips, folds)
+    return present[-1] if present else ()
+
+
+def _labels_of_enough(clips: Sequence[Clip]) -> npt.NDArray[np.str_]:
+    labels = np.asarray([clip.label for clip in clips])
+    names, counts = np.unique(labels, return_counts=True)
+    wanted = 10
+    if counts.min() < wanted:
+        raise CorpusError(
+            f"the label {names[counts.argmin()]!r} has {counts.min()} clips; wanted at least {wanted}, so "
+            "that each part of a random split has some"
+        )
+    return labels

@@ -1,29 +1,100 @@
-"""A made-up corpus: synthetic voices under RAVDESS's names, and a small recipe that learns them."""
+"""Made-up corpora: synthetic voices under RAVDESS's and nEMO's names, and small recipes that learn them."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
 
-from realtime.features import FeatureSpec, Mel, Mfcc, Rms, ZeroCrossingRate
-from realtime.types import Smoothing
-from training import corpora, dataset
-from training.recipes import Copies, Fitting, Layer, Recipe, Selection
+from training import study as studies
+from training.corpora import open_corpora
+from training.corpora.survey import survey
+from training.recipes import Recipe, parse_recipe
+from training.workers import Workers
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from training.corpora import Corpus
-    from training.dataset import Extraction
+    from training.study import Study
 
 RATE = 16_000
 FOLDS = [[1, 2], [3, 4], [5, 6]]
+OTHER_SPEAKERS = ("AB0", "CD0", "EF0")
+OTHER_EMOTIONS = {"neutral": 1, "happiness": 3, "anger": 5}
+"""Of the other corpus, which knows no calm voice."""
+
+FEATURES: dict[str, Any] = {
+    "families": [
+        {"kind": "mfcc", "n": 8, "n_mels": 24, "pool": ["mean", "std"]},
+        {"kind": "mel", "n": 12, "pool": ["mean", "std"]},
+        {"kind": "zcr", "pool": ["mean", "std"]},
+        {"kind": "rms", "pool": ["mean", "std"]},
+    ]
+}
+TINY: dict[str, Any] = {
+    "description": "for tests",
+    # Two of them are among the four that corpora share; the other corpus has no calm one.
+    "labels": ["neutral", "calm", "happy"],
+    "window_s": 1.0,
+    "hop_s": 0.5,
+    "balance": "oversample",
+    "features": FEATURES,
+    "selection": {"method": "forest", "n_features": 20, "n_trees": 10, "share": 0.8},
+    "augmentation": {
+        "n_copies": 1,
+        "steps": [
+            {"kind": "gain", "gain_db": [-1.0, 1.0]},
+            {"kind": "silence", "before_s": [0.0, 0.5]},
+        ],
+        "inputs": {"noise": 0.1},
+    },
+    "model": {
+        "kind": "dense",
+        "layers": [{"units": 16}, {"units": 12, "batch_norm": True, "dropout": 0.1}],
+    },
+    "fitting": {
+        "batch_size": 16,
+        "n_epochs": 6,
+        "learning_rate": 0.01,
+        "label_smoothing": 0.05,
+        "patience": 4,
+    },
+}
+
+
+class Notes:
+    """A watcher that remembers, and interrupts at a stage where it is asked to."""
+
+    def __init__(self, interrupt_at: str = "") -> None:
+        self.interrupt_at = interrupt_at
+        self.warnings: list[str] = []
+        self.stages: list[str] = []
+        self.notes: list[str] = []
+        self.n_done: dict[str, int] = {}
+
+    def warn(self, line: str) -> None:
+        self.warnings.append(line)
+
+    def begin(self, title: str, n_steps: int) -> None:
+        assert n_steps >= 0
+        self.stages.append(title)
+        self.n_done[title] = 0
+
+    def advance(self, n_steps: int = 1, note: str = "") -> None:
+        self.n_done[self.stages[-1]] += n_steps
+        self.notes.append(note)
+        if self.interrupt_at and self.interrupt_at in (self.stages[-1], note):
+            raise KeyboardInterrupt
+
+    def end(self, note: str = "") -> None:
+        self.notes.append(note)
 
 
 def voice(emotion: int, actor: int, seed: int, seconds: float = 1.4) -> npt.NDArray[np.float32]:
@@ -57,52 +128,100 @@ def write_corpus(folder: Path) -> Path:
     return folder
 
 
+def write_other_corpus(folder: Path) -> Path:
+    """Write three speakers of another corpus, three emotions, each spoken twice."""
+    for number, speaker in enumerate(OTHER_SPEAKERS):
+        for name, emotion in OTHER_EMOTIONS.items():
+            for sentence in (1, 2):
+                path = folder / speaker / f"{speaker}_{name}_{sentence}.flac"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                seed = 1000 + 100 * number + 10 * emotion + sentence
+                soundfile.write(path, voice(emotion, 7 + number, seed), RATE)
+    return folder
+
+
+def gather(recipe: Recipe, corpus: Corpus, cache: Path) -> Study:
+    """Survey a corpus and gather what a recipe is trained on."""
+    usable = survey(corpus, cache=cache, workers=Workers())
+    assert not usable.left_out
+    digests = [facts.file_sha256 for facts in usable.facts]
+    return studies.gather(recipe, usable.corpus, digests, cache=cache, workers=Workers(), watcher=Notes())
+
+
 @pytest.fixture(scope="session")
 def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_corpus(tmp_path_factory.mktemp("made-up"))
 
 
 @pytest.fixture(scope="session")
+def other_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_other_corpus(tmp_path_factory.mktemp("other"))
+
+
+@pytest.fixture(scope="session")
 def corpus(corpus_folder: Path) -> Corpus:
-    return corpora.read_ravdess(corpus_folder)
+    return open_corpora([str(corpus_folder)])
+
+
+@pytest.fixture(scope="session")
+def both(corpus_folder: Path, other_folder: Path) -> Corpus:
+    """Both corpora as one."""
+    return open_corpora([str(corpus_folder), str(other_folder)])
 
 
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
-    """Three of the four emotions, few features, a network of a few hundred weights."""
-    pool = ("mean", "std")
-    return Recipe(
-        name="tiny",
-        description="for tests",
-        labels=("neutral", "calm", "happy"),
-        features=FeatureSpec(
-            families=(
-                Mfcc(n=8, n_mels=24, pool=pool),
-                Mel(n=12, pool=pool),
-                ZeroCrossingRate(pool=pool),
-                Rms(pool=pool),
-            )
-        ),
-        window=16_000,
-        hop=8_000,
-        copies=Copies(n=1, lead_in_s=0.5, gain_db=1.0, speed=0.05),
-        selection=Selection(n_features=20, n_trees=10, share=0.8),
-        balance="oversample",
-        layers=(Layer(units=16), Layer(units=12, batch_norm=True, dropout=0.1)),
-        fitting=Fitting(
-            batch_size=16, n_epochs=6, learning_rate=0.01, label_smoothing=0.05, input_noise=0.1, patience=4
-        ),
-        smoothing=Smoothing(),
-    )
+    """Three of the emotions, few features, a network of a few hundred weights."""
+    return parse_recipe("tiny", TINY)
 
 
 @pytest.fixture(scope="session")
-def extraction(recipe: Recipe, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Extraction:
-    clips = [clip for clip in corpus.clips if clip.label in recipe.labels]
-    return dataset.extract(recipe, clips, seed=1, cache=tmp_path_factory.mktemp("cache"), n_jobs=1)
+def forest() -> Recipe:
+    """The same with a small forest and no copies."""
+    plain = {key: TINY[key] for key in ("description", "labels", "window_s", "hop_s", "balance", "features")}
+    model = {"kind": "random-forest", "n_trees": 12, "max_depth": 6}
+    return parse_recipe("tiny-forest", {**plain, "model": model, "fitting": {"refit": True}})
+
+
+@pytest.fixture(scope="session")
+def quick(recipe: Recipe) -> Recipe:
+    """The small recipe, of two epochs."""
+    return replace(recipe, fitting=msgspec.structs.replace(recipe.fitting, n_epochs=2))
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of what tests may share: features, and models that nobody counts."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def study(recipe: Recipe, corpus: Corpus, cache: Path) -> Study:
+    return gather(recipe, corpus, cache)
+
+
+@pytest.fixture(scope="session")
+def both_study(quick: Recipe, both: Corpus, cache: Path) -> Study:
+    """Of both corpora, with the recipe of two epochs."""
+    return gather(quick, both, cache)
+
+
+@pytest.fixture(scope="session")
+def both_forest(forest: Recipe, both: Corpus, cache: Path) -> Study:
+    return gather(forest, both, cache)
 
 
 @pytest.fixture
-def quick(recipe: Recipe) -> Recipe:
-    """The small recipe, of two epochs."""
-    return replace(recipe, fitting=replace(recipe.fitting, n_epochs=2))
+def watcher() -> Notes:
+    return Notes()
+
+
+class Gather(Protocol):
+    """`gather`, as tests get it."""
+
+    def __call__(self, recipe: Recipe, corpus: Corpus, cache: Path) -> Study: ...
+
+
+@pytest.fixture(scope="session")
+def gather_study() -> Gather:
+    return gather

@@ -1,102 +1,144 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from realtime.artifact import Preprocessing
 from realtime.errors import CorpusError
-from realtime.types import Smoothing
 from training import protocols
-from training.fit import Fitted
-from training.protocols import Study, Trained
+from training.protocols import PROTOCOLS, plan
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from training.corpora import Corpus
-    from training.dataset import Extraction
-    from training.recipes import Recipe
+    from training.protocols import Protocol, Task
+
+OWN = ["ravdess"]
+LABELS = ("neutral", "calm", "happy")
 
 
-@pytest.fixture
-def study(recipe: Recipe, corpus: Corpus, extraction: Extraction, monkeypatch: pytest.MonkeyPatch) -> Study:
-    """Models that know every window's label, but take the first voiced window for the next label."""
-    windows = extraction.windows
-    labels = np.asarray([recipe.labels.index(clip.label) for clip in extraction.clips])
-    answers = {row.tobytes(): labels[clip] for row, clip in zip(windows.features, windows.clip, strict=True)}
-    odd = windows.features[np.flatnonzero(windows.voiced & (windows.copy == 0))[0]].tobytes()
-    answers[odd] = (answers[odd] + 1) % 3
-
-    def know(_recipe: Recipe, _fitted: Fitted, features: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.eye(3, dtype=np.float32)[[answers[row.tobytes()] for row in features]]
-
-    monkeypatch.setattr(protocols, "predict", know)
-    nothing = np.zeros(1, dtype=np.float32)
-    preprocessing = Preprocessing(np.zeros(1, dtype=np.int64), nothing, nothing + 1)
-    trained = []
-    for task in protocols.plan(extraction.clips, corpus.folds):
-        rows = windows.rows(task.split.inner, copies=False)
-        # Right where it is sure, wrong where it is not.
-        inner = 0.9 * np.eye(3, dtype=np.float32)[labels[windows.clip[rows]]]
-        inner[::4] = 0.4 * np.roll(inner[::4], 1, axis=1) / 0.9
-        trained.append(Trained(task, Fitted(preprocessing, (), 1.0, 0, inner, ())))
-    return Study(recipe, extraction.clips, windows, labels, tuple(trained))
+@pytest.fixture(scope="module")
+def used(both: Corpus) -> Corpus:
+    """Those clips of both corpora that the recipe has classes for."""
+    return replace(both, clips=tuple(clip for clip in both.clips if clip.label in LABELS))
 
 
-def test_the_plan_has_every_model(extraction: Extraction, corpus: Corpus) -> None:
-    tasks = protocols.plan(extraction.clips, corpus.folds)
-    assert [task.name for task in tasks] == ["random", "speaker-1", "speaker-2", "speaker-3", "shipped"]
-    tested = np.concatenate([task.split.test for task in tasks if task.protocol == "speaker"])
-    assert sorted(tested.tolist()) == list(range(len(extraction.clips)))
-    assert not len(tasks[-1].split.test)
-    assert len(tasks[-1].split.train) + len(tasks[-1].split.inner) == len(extraction.clips)
+def names(corpus: Corpus, asked: Sequence[Protocol], seeds: Sequence[int] = (42,)) -> list[str]:
+    return [task.name for task in plan(corpus, OWN, asked, seeds)]
 
 
-def test_too_few_folds_are_refused(extraction: Extraction) -> None:
-    with pytest.raises(CorpusError, match="speakers of 2 folds; wanted at least 3"):
-        protocols.plan(extraction.clips, (("ravdess-01",), ("ravdess-02",), ("nobody",)))
+def speakers(corpus: Corpus, task: Task) -> list[set[str]]:
+    parts = (task.split.train, task.split.inner, task.split.test)
+    return [{corpus.clips[index].speaker for index in part} for part in parts]
 
 
-def test_scores_have_every_protocol_unit_and_part(study: Study) -> None:
-    scores = protocols.score(study)
-    assert list(scores) == ["random", "speaker"]
-    for units in scores.values():
-        assert list(units)[:2] == ["clips", "windows"]
-        for parts in units.values():
-            assert list(parts) == ["all", "speech", "song"]
-            assert parts["all"].n == parts["speech"].n + parts["song"].n
-    speaker = scores["speaker"]
-    assert speaker["clips"]["all"].n == len(study.clips)
-    assert speaker["windows"]["all"].n == len(study.windows.rows(np.arange(len(study.clips)), copies=False))
-    assert speaker["windows"]["song"].accuracy == 1.0
-    # Smoothing carries the one error to later windows of its clip at the most.
-    assert 0.9 < speaker["windows"]["speech"].accuracy < 1.0
-    n_varied = int(np.count_nonzero(study.windows.voiced & (study.windows.copy > 0)))
-    assert ("rooms" in scores["speaker"]) == (n_varied > 0)
-    if n_varied:
-        assert scores["speaker"]["rooms"]["all"].n == n_varied
-    assert len(study.trained[0].task.split.test) == scores["random"]["clips"]["all"].n
+def test_each_protocol_has_its_models(used: Corpus) -> None:
+    assert names(used, ["random"]) == ["random-seed-42"]
+    folds = [f"speaker-{number}-seed-42" for number in (1, 2, 3)]
+    assert names(used, ["speaker"]) == names(used, ["robust"]) == names(used, ["speaker", "robust"]) == folds
+    assert names(used, ["kfold"]) == [f"kfold-{number}-seed-42" for number in range(1, 6)]
+    assert names(used, ["cross"]) == ["cross-ravdess-to-nemo-seed-42", "cross-nemo-to-ravdess-seed-42"]
+    every = names(used, PROTOCOLS)
+    assert len(set(every)) == len(every) == 1 + 5 + 3 + 2
 
 
-def test_clips_without_a_voice_count_as_wrong(study: Study) -> None:
-    windows = study.windows
-    silent = replace(windows, voiced=windows.voiced & (windows.clip != 5))
-    before, after = protocols.score(study), protocols.score(replace(study, windows=silent))
-    first, second = before["speaker"]["clips"]["all"], after["speaker"]["clips"]["all"]
-    assert (first.n, first.n_unheard, second.n, second.n_unheard) == (first.n, 0, first.n, 1)
-    assert second.accuracy < first.accuracy
-    assert after["speaker"]["windows"]["all"].n < before["speaker"]["windows"]["all"].n
+def test_every_seed_has_the_same_splits_and_whole_ones_come_first(used: Corpus) -> None:
+    tasks = plan(used, OWN, ["random", "speaker"], [3, 4])
+    assert [task.seed for task in tasks] == [3] * 4 + [4] * 4
+    for first, second in zip(tasks[:4], tasks[4:], strict=True):
+        assert first.group == second.group
+        assert first.name.removesuffix("-seed-3") == second.name.removesuffix("-seed-4")
+        assert np.array_equal(first.split.train, second.split.train)
+        assert np.array_equal(first.split.inner, second.split.inner)
+        assert np.array_equal(first.split.test, second.split.test)
 
 
-def test_thresholds_come_from_inner_parts_alone(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocols, "predict", lambda *_: pytest.fail("a test part was looked at"))
-    monkeypatch.setattr(protocols, "_N_PRECISE", 5)
-    unsmoothed = replace(study, recipe=replace(study.recipe, smoothing=Smoothing(method="none")))
-    assert protocols.thresholds(unsmoothed) == {
-        "0.6": pytest.approx(0.4, abs=2e-4),
-        "0.7": pytest.approx(0.4, abs=2e-4),
-        "0.8": pytest.approx(0.9, abs=2e-4),
-        "0.9": pytest.approx(0.9, abs=2e-4),
+def test_own_corpora_alone_are_split_but_across(used: Corpus) -> None:
+    own = [index for index, clip in enumerate(used.clips) if clip.corpus == "ravdess"]
+    for task in plan(used, OWN, ["random", "kfold", "speaker"], [42]):
+        together = np.concatenate((task.split.train, task.split.inner, task.split.test))
+        assert sorted(together.tolist()) == own
+    # Wherever they stand among the others.
+    turned = replace(used, clips=used.clips[::-1])
+    for task in plan(turned, OWN, ["random", "kfold", "speaker"], [42]):
+        tested = [turned.clips[index].corpus for index in task.split.test]
+        assert set(tested) == {"ravdess"}
+
+
+@pytest.mark.parametrize("protocol", ["kfold", "speaker"])
+def test_every_clip_is_tested_once(used: Corpus, protocol: Protocol) -> None:
+    tasks = plan(used, OWN, [protocol], [42])
+    assert {task.group for task in tasks} == {protocol}
+    tested = np.concatenate([task.split.test for task in tasks])
+    assert sorted(tested.tolist()) == [i for i, clip in enumerate(used.clips) if clip.corpus == "ravdess"]
+
+
+@pytest.mark.parametrize("protocol", ["speaker", "cross"])
+def test_no_speaker_is_in_two_parts(used: Corpus, protocol: Protocol) -> None:
+    for task in plan(used, OWN, [protocol], [42]):
+        parts = speakers(used, task)
+        assert all(parts)
+        assert len(set.union(*parts)) == sum(len(part) for part in parts)
+
+
+def test_across_corpora_each_direction_trains_on_one_alone(used: Corpus) -> None:
+    tasks = {task.group: task for task in plan(used, OWN, ["cross"], [42])}
+    assert list(tasks) == ["cross/ravdess-to-nemo", "cross/nemo-to-ravdess"]
+    split = tasks["cross/nemo-to-ravdess"].split
+    for part, corpus in ((split.train, "nemo"), (split.inner, "nemo"), (split.test, "ravdess")):
+        assert {used.clips[index].corpus for index in part} == {corpus}
+    assert len(split.test) == sum(clip.corpus == "ravdess" for clip in used.clips)
+
+
+def test_the_shipped_model_is_trained_on_all(corpus: Corpus) -> None:
+    task = protocols.shipped(corpus, 7)
+    assert (task.name, task.group, task.seed) == ("shipped-seed-7", "shipped", 7)
+    assert not len(task.split.test)
+    assert len(task.split.train) + len(task.split.inner) == len(corpus.clips)
+    assert speakers(corpus, task)[1] == {"ravdess-05", "ravdess-06"}
+
+
+def test_classes_that_both_corpora_have(used: Corpus) -> None:
+    found = protocols.cross_classes(used, "cross/nemo-to-ravdess", LABELS)
+    assert {name: classes.tolist() for name, classes in found.items()} == {
+        "four": [True, False, True],
+        "shared": [True, False, True],
     }
+    more = ("neutral", "calm", "sad", "fearful", "disgust")
+    found = protocols.cross_classes(used, "cross/ravdess-to-nemo", more)
+    assert found["four"].tolist() == [True, False, True, False, False]
+    assert found["shared"].tolist() == [True, False, True, True, False]
+
+
+def test_corpora_may_be_named_as_one_likes(used: Corpus) -> None:
+    odd = replace(used, labels={"a-to-b": ("happy",), "c": ("happy", "sad")})
+    found = protocols.cross_classes(odd, "cross/a-to-b-to-c", ("happy", "sad"))
+    assert found["shared"].tolist() == [True, False]
+
+
+def test_too_few_folds_are_refused(used: Corpus) -> None:
+    few = replace(used, folds=(("ravdess-01",), ("ravdess-02",), ("nobody",)))
+    with pytest.raises(CorpusError, match="speakers of 2 folds; wanted at least 3"):
+        plan(few, OWN, ["robust"], [42])
+
+
+def test_a_speaker_in_two_folds_is_refused(used: Corpus) -> None:
+    twice = replace(used, folds=(("ravdess-01",), ("ravdess-01", "ravdess-02"), ("ravdess-03",)))
+    with pytest.raises(CorpusError, match=r"ravdess-01.*wanted each in one"):
+        plan(twice, OWN, ["speaker"], [42])
+
+
+def test_too_few_clips_are_refused(used: Corpus) -> None:
+    few = replace(used, clips=tuple(clip for clip in used.clips if clip.corpus == "nemo"))
+    with pytest.raises(CorpusError, match="the label 'happy' has 6 clips; wanted at least 10"):
+        plan(few, ["nemo"], ["random"], [42])
+    with pytest.raises(CorpusError, match="no clip of ravdess carries one of the recipe's labels"):
+        plan(few, OWN, ["random"], [42])
+
+
+def test_one_corpus_alone_cannot_be_crossed(corpus: Corpus) -> None:
+    with pytest.raises(CorpusError, match=r"the cross protocol has the corpus ravdess alone.*--cross"):
+        plan(corpus, OWN, ["cross"], [42])

@@ -1,0 +1,166 @@
+"""``tonewatch-train evaluate``: how good a recipe is, by the same protocols as every other."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from realtime.errors import CorpusError, SettingsError
+from training.commands import options
+from training.commands.recordings import read_recordings
+from training.corpora import open_corpora
+from training.recipes import digest, find_recipe
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from training.evaluation import Evaluation
+    from training.protocols import Protocol
+
+DEFAULT_CROSS = "nemo"
+_FIRST_SEED = 42
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to a parser's commands."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="train a recipe's models and score them on known and unknown speakers",
+        description="Train a recipe's models for each protocol and score them: random (a stratified fifth of "
+        "the clips), kfold (five stratified folds), speaker (folds of speakers), robust (the same in noise, "
+        "rooms and bad lines), cross (another corpus). Scores go into scores.json and the card beside it. "
+        "Each model is kept as it is done: what was interrupted goes on from there.",
+    )
+    options.add_recipe(parser)
+    parser.add_argument(
+        "--protocols",
+        default="random,kfold,speaker,robust,cross",
+        metavar="NAMES",
+        help="some of random, kfold, speaker, robust and cross, with commas (default: all)",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=1,
+        metavar="N",
+        help=f"trainings of each model, with the seeds {_FIRST_SEED}, {_FIRST_SEED + 1}, … (default: 1)",
+    )
+    options.add_data(parser)
+    parser.add_argument(
+        "--cross",
+        default=DEFAULT_CROSS,
+        metavar="DATA",
+        help=f"the other corpus of the cross protocol, as --data takes it (default: {DEFAULT_CROSS})",
+    )
+    options.add_out(parser)
+    options.add_cache(parser)
+    options.add_jobs(parser)
+    options.add_fresh(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Evaluate a recipe, write and print its scores.
+
+    Raises
+    ------
+    TonewatchError
+        For what the user can set right.
+    """
+    recipe = find_recipe(arguments.recipe)
+    asked = _protocols(arguments.protocols)
+    if arguments.seeds < 1:
+        raise SettingsError(f"--seeds is {arguments.seeds}; wanted a whole number from 1 up")
+    workers = options.workers(arguments)
+    out = arguments.out or Path("models", recipe.name)
+
+    # Here, since they load scikit-learn and TensorFlow or are next to it: `--help` stays quick.
+    from training import evaluation, ruler, study  # noqa: PLC0415
+    from training.commands.tables import print_scores  # noqa: PLC0415
+    from training.progress import Screen  # noqa: PLC0415
+
+    seeds = range(_FIRST_SEED, _FIRST_SEED + arguments.seeds)
+    # Read again at the end, for another evaluation may write meanwhile; here, so that a file that cannot be
+    # used is told of at once.
+    evaluation.read(out)
+    own, data = _corpora(arguments, asked)
+    with Screen() as screen:
+        recordings = read_recordings(data, arguments, screen)
+        gathered = study.gather(
+            recipe,
+            recordings.corpus,
+            recordings.digests,
+            cache=options.cache_folder(arguments),
+            workers=workers,
+            watcher=screen,
+        )
+        measured = ruler.measure(
+            gathered, own, asked, seeds, workers=workers, fresh=arguments.fresh, watcher=screen
+        )
+    new = evaluation.Evaluation(
+        recipe=recipe.name,
+        recipe_sha256=digest(recipe),
+        labels=list(recipe.labels),
+        corpora=own,
+        commands={protocol: _command(arguments, protocol) for protocol in asked},
+        seeds={protocol: list(seeds) for protocol in asked},
+        versions=study.versions(),
+        thresholds=measured.thresholds,
+        scores=measured.scores,
+    )
+    merged = evaluation.merge(evaluation.read(out), new)
+    evaluation.write(out, merged)
+    _update_card(out, merged)
+    print_scores(measured.scores)
+    print(f"speech and song apart, and each class: {out / evaluation.SCORES_FILE}")
+
+
+def _corpora(arguments: argparse.Namespace, asked: Sequence[Protocol]) -> tuple[list[str], list[str]]:
+    """Return the names of the recipe's own corpora, and all that is to be opened, as ``--data`` takes it."""
+    meanings = options.label_map(arguments)
+    own = list(open_corpora(arguments.data, meanings).labels)
+    if "cross" not in asked:
+        return own, arguments.data
+    if not set(own).isdisjoint(open_corpora([arguments.cross], meanings).labels):
+        raise CorpusError(f"--cross is {arguments.cross}, as is --data; wanted another corpus")
+    return own, [*arguments.data, arguments.cross]
+
+
+def _protocols(text: str) -> list[Protocol]:
+    from training.protocols import PROTOCOLS  # noqa: PLC0415 - it loads numpy
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in PROTOCOLS:
+            near = get_close_matches(name, PROTOCOLS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise SettingsError(f"there is no protocol {name!r}; there are: {', '.join(PROTOCOLS)}{hint}")
+    if not names:
+        raise SettingsError(f"--protocols is {text!r}; wanted some of {', '.join(PROTOCOLS)}")
+    return [protocol for protocol in PROTOCOLS if protocol in names]
+
+
+def _command(arguments: argparse.Namespace, protocol: str) -> str:
+    words = ["tonewatch-train evaluate", arguments.recipe, "--protocols", protocol]
+    words += ["--seeds", str(arguments.seeds)]
+    if arguments.data != list(options.DEFAULT_DATA):
+        words += [f"--data {data}" for data in arguments.data]
+    if protocol == "cross" and arguments.cross != DEFAULT_CROSS:
+        words += ["--cross", arguments.cross]
+    return " ".join(words)
+
+
+def _update_card(folder: Path, evaluation: Evaluation) -> None:
+    """Write the scores into the card of the model beside them, if it is one of the same recipe and data."""
+    from realtime import artifact  # noqa: PLC0415 - it loads numpy
+    from training.evaluation import into_card  # noqa: PLC0415
+
+    if not (folder / artifact.CARD_FILE).exists():
+        return
+    found = artifact.read(folder)
+    if not evaluation.is_of(found.card.training.recipe_sha256, found.card.training.corpora):
+        return
+    card = into_card(found.card, evaluation)
+    artifact.write(folder, card=card, preprocessing=found.preprocessing, model=found.model, probe=found.probe)

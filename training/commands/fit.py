@@ -1,0 +1,85 @@
+"""``tonewatch-train fit``: train the model that ships, and write it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from realtime.errors import SettingsError
+from training.commands import options
+from training.commands.recordings import read_recordings
+from training.recipes import find_recipe
+
+if TYPE_CHECKING:
+    import argparse
+
+_QUANTISATIONS = ("float32", "float16", "int8")
+_LAST_SEED = 2**32 - 1
+"""Scikit-learn and Keras take no larger ones."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to a parser's commands."""
+    parser = commands.add_parser(
+        "fit",
+        help="train a recipe on all recordings and write its model",
+        description="Train a recipe on all recordings, convert the model, check that it agrees with the "
+        "trained one, and write it with a report. Scores that evaluate has measured go into its card. What "
+        "is done is kept: a fit that was interrupted goes on from its last epoch.",
+    )
+    options.add_recipe(parser)
+    options.add_data(parser)
+    options.add_out(parser)
+    parser.add_argument("--seed", type=int, default=42, help="of everything random (default: 42)")
+    parser.add_argument(
+        "--quantise",
+        choices=_QUANTISATIONS,
+        default="float32",
+        help="precision of the written network; all are measured (default: float32)",
+    )
+    parser.add_argument("--no-report", action="store_true", help="leave out the report's pictures and page")
+    options.add_cache(parser)
+    options.add_jobs(parser)
+    options.add_fresh(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train a recipe and write its model and its report.
+
+    Raises
+    ------
+    TonewatchError
+        For what the user can set right.
+    """
+    recipe = find_recipe(arguments.recipe)
+    if not 0 <= arguments.seed <= _LAST_SEED:
+        raise SettingsError(f"--seed is {arguments.seed}; wanted a whole number from 0 to {_LAST_SEED}")
+    workers = options.workers(arguments)
+    out = arguments.out or Path("models", recipe.name)
+
+    # Here, since they load scikit-learn and TensorFlow or are next to it: `--help` stays quick.
+    from training import experiment  # noqa: PLC0415
+    from training.commands.tables import print_exports, print_scores  # noqa: PLC0415
+    from training.progress import Screen  # noqa: PLC0415
+
+    with Screen() as screen:
+        recordings = read_recordings(arguments.data, arguments, screen)
+        card = experiment.run(
+            recipe,
+            recordings.corpus,
+            recordings.digests,
+            out,
+            seed=arguments.seed,
+            cache=options.cache_folder(arguments),
+            quantisation=arguments.quantise,
+            workers=workers,
+            fresh=arguments.fresh,
+            with_report=not arguments.no_report,
+            watcher=screen,
+        )
+    print_exports(card)
+    if card.scores:
+        print_scores(card.scores)
+    else:
+        print(f"no scores yet: tonewatch-train evaluate {recipe.name} measures them")

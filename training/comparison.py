@@ -1,0 +1,204 @@
+"""One row for each recipe: what its authors report, what the ruler finds, what it costs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from realtime import artifact, classifier
+from training import evaluation
+from training.recipes import digest, find_recipe, recipe_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from realtime.artifact import Scores
+    from realtime.loaded import LoadedModel
+    from training.evaluation import Evaluation
+    from training.recipes import Recipe
+
+COLUMNS = (
+    "recipe",
+    "classes",
+    "reported",
+    "random",
+    "kfold",
+    "speaker",
+    "speaker UAR",
+    "windows",
+    "adapted",
+    "cross",
+    "cross adapted",
+    "robust",
+    "seeds",
+    "size",
+    "µs",
+)
+NOTE = (
+    "Accuracy on whole clips, but for: speaker UAR; windows, speaker accuracy on every window of the "
+    "streamed recognizer; adapted, speaker accuracy with features normalised by the unheard speaker's other "
+    "clips; cross, the mean UAR of both directions between two corpora on neutral, happy, sad and angry "
+    "(chance 0.25); robust, the mean over all degradations of the test clips. reported is the authors' own "
+    "figure, on a split that shares speakers. Size and microseconds per prediction are those of the model "
+    "as it is shipped."
+)
+
+
+_N_TIMED, _N_ROUNDS = 50, 5
+"""Predictions that are timed, and how often."""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a recipe; None for what was not measured."""
+
+    recipe: str
+    n_classes: int
+    reported: float | None
+    random: float | None
+    kfold: float | None
+    speaker: float | None
+    speaker_uar: float | None
+    speaker_windows: float | None
+    speaker_adapted: float | None
+    cross_uar: float | None
+    cross_adapted_uar: float | None
+    robust: float | None
+    n_seeds: int
+    n_bytes: int | None
+    us_per_prediction: float | None
+    is_current: bool
+    """Whether the recipe is still what was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What lies in a model's folder."""
+
+    recipe: Recipe
+    evaluation: Evaluation | None
+    model: LoadedModel | None
+
+
+def compare(folder: Path) -> tuple[Row, ...]:
+    """Return a row for each recipe that comes with the program, from the models' folders below this one.
+
+    Raises
+    ------
+    TrainingError, ArtifactError
+        Where a folder holds something else than scores or a model.
+    """
+    rows = []
+    for name in recipe_names():
+        own = folder / name
+        model = classifier.load(own) if (own / artifact.CARD_FILE).exists() else None
+        rows.append(_row(_Found(find_recipe(name), evaluation.read(own), model)))
+    # The best on strangers' voices first; those not measured last.
+    return tuple(sorted(rows, key=lambda row: (-(row.speaker_uar or -1), row.recipe)))
+
+
+def _row(found: _Found) -> Row:
+    recipe, measured, model = found.recipe, found.evaluation, found.model
+    scores = {} if measured is None else measured.scores
+
+    def figure(protocol: str, name: str = "accuracy", unit: str = "clips") -> float | None:
+        parts = scores.get(protocol, {}).get(unit, {})
+        return getattr(parts["all"], name) if "all" in parts else None
+
+    return Row(
+        recipe=recipe.name,
+        n_classes=len(recipe.labels),
+        reported=None if recipe.reported is None else recipe.reported.accuracy,
+        random=figure("random"),
+        kfold=figure("kfold"),
+        speaker=figure("speaker"),
+        speaker_uar=figure("speaker", "uar"),
+        speaker_windows=figure("speaker", unit="windows"),
+        speaker_adapted=figure("speaker/adapted"),
+        cross_uar=_mean(scores, lambda name: name.startswith("cross/") and name.endswith("/four"), "uar"),
+        cross_adapted_uar=_mean(
+            scores, lambda name: name.startswith("cross/") and name.endswith("/four/adapted"), "uar"
+        ),
+        robust=_mean(scores, lambda name: name.startswith("robust/"), "accuracy"),
+        n_seeds=min((len(seeds) for seeds in measured.seeds.values()), default=0) if measured else 0,
+        n_bytes=None if model is None else len(model.artifact.model),
+        us_per_prediction=None if model is None else _time(model),
+        is_current=measured is None or measured.recipe_sha256 == digest(recipe),
+    )
+
+
+def _time(model: LoadedModel) -> float:
+    """Return the microseconds that one prediction takes without its features, in the best of some rounds."""
+    spec = model.spec
+    n_frames = spec.n_frames(model.window)
+    shape = (n_frames, spec.n_values) if spec.output == "frames" else (spec.n_values,)
+    # Values as the scaler expects them: where sums overflow, processors are slower.
+    windows = np.zeros((_N_TIMED, *shape), dtype=np.float32)
+    windows[..., model.artifact.preprocessing.selected] = model.artifact.preprocessing.mean
+    taken = []
+    for _ in range(_N_ROUNDS):
+        before = time.perf_counter()
+        for window in windows:
+            model.predict(window)
+        taken.append((time.perf_counter() - before) / _N_TIMED)
+    return float(f"{1e6 * min(taken):.3g}")
+
+
+def _mean(
+    scores: dict[str, dict[str, dict[str, Scores]]], wanted: Callable[[str], bool], name: str
+) -> float | None:
+    values = [getattr(units["clips"]["all"], name) for protocol, units in scores.items() if wanted(protocol)]
+    return round(sum(values) / len(values), 4) if values else None
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Return a row as text, in the order of `COLUMNS`."""
+    return (
+        row.recipe + ("" if row.is_current else " (changed since)"),
+        str(row.n_classes),
+        *(_percent(value) for value in (row.reported, row.random, row.kfold, row.speaker)),
+        _share(row.speaker_uar),
+        *(_percent(value) for value in (row.speaker_windows, row.speaker_adapted)),
+        _share(row.cross_uar),
+        _share(row.cross_adapted_uar),
+        _percent(row.robust),
+        str(row.n_seeds or "-"),
+        "-" if row.n_bytes is None else f"{row.n_bytes / 1e6:.2f} MB",
+        "-" if row.us_per_prediction is None else f"{row.us_per_prediction:.0f}",
+    )
+
+
+def to_markdown(rows: Sequence[Row]) -> str:
+    """Return the table as Markdown."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
+    lines += [f"| {' | '.join(cells(row))} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Return the table as comma-separated values, with a header."""
+    names = [field.name for field in msgspec.structs.fields(Row)]
+    lines = [",".join(names)]
+    lines += [",".join(_plain(getattr(row, name)) for name in names) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def to_json(rows: Sequence[Row]) -> str:
+    """Return the table as JSON."""
+    return msgspec.json.format(msgspec.json.encode(list(rows)), indent=1).decode() + "\n"
+
+
+def _plain(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,351 @@
+"""The epochs of a network's training: each follows from those before, so that any may be the last of a run.
+
+Training that was interrupted goes on from the last epoch that was kept, and ends with the same weights, bit
+for bit, as one that was not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import time
+import zipfile
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.errors import TrainingError
+from training import networks
+from training.augmentation import vary_inputs
+from training.recipes.schema import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from realtime.types import FloatArray
+    from training.recipes import Fitting, Recipe
+
+_KEEP_EVERY_S = 10.0
+"""Time between two epochs that are kept on disk; an interrupt keeps the last one in any case."""
+_SMALLEST = 1e-7
+DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+)
+"""What reading a damaged archive may raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """How training went up to the end of an epoch.
+
+    Parameters
+    ----------
+    number
+        From 1.
+    loss, accuracy
+        On the training rows, varied and with dropout.
+    inner_loss, inner_accuracy
+        On the inner part's windows.
+    learning_rate
+        The optimiser's.
+    """
+
+    number: int
+    loss: float
+    accuracy: float
+    inner_loss: float
+    inner_accuracy: float
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows to train on, or to judge by.
+
+    Parameters
+    ----------
+    inputs : np.ndarray [shape=(n, ...), dtype=float32]
+        Selected and scaled.
+    labels : np.ndarray [shape=(n,), dtype=int64]
+        Their classes.
+    known : np.ndarray [shape=(n, n_labels), dtype=bool]
+        Classes that their corpora have: only between these does a row tell anything.
+    weights : np.ndarray [shape=(n,), dtype=float32]
+        What each counts.
+    """
+
+    inputs: FloatArray
+    labels: npt.NDArray[np.int64]
+    known: npt.NDArray[np.bool_]
+    weights: FloatArray
+
+
+@dataclass(slots=True)
+class _State:
+    """Where training stands."""
+
+    history: list[Epoch]
+    best: list[npt.NDArray[Any]]
+    """Weights after the best epoch."""
+    now: list[npt.NDArray[Any]]
+    """All variables after the last epoch: an interrupt comes in the middle of one."""
+
+
+def train(
+    recipe: Recipe,
+    table: Table,
+    *,
+    seed: int,
+    inner: Table | None = None,
+    rates: Sequence[float] = (),
+    watch: Callable[[Epoch], None] = lambda _epoch: None,
+    kept: Path | None = None,
+) -> tuple[Any, tuple[Epoch, ...]]:
+    """Return a trained Keras network and its epochs.
+
+    Parameters
+    ----------
+    recipe
+        Says which network, and how it is trained.
+    table
+        On what.
+    seed
+        Of its weights, the variation of its inputs and the order of its rows.
+    inner
+        By which training stops, the learning rate falls, and the best epoch is chosen.
+    rates
+        Without an inner part: the learning rate of each epoch; the last epoch is the best.
+    watch
+        Told of each epoch, also of those kept from an interrupted training.
+    kept
+        File in which training is kept, so that it can go on after an interrupt; removed at the end.
+
+    Raises
+    ------
+    TrainingError
+        Where the loss is no number any more, or the disk is full.
+    """
+    model = _compiled(recipe, table, seed)
+    state = _resume(model, kept) or _State([], model.get_weights(), [])
+    for epoch in state.history:
+        watch(epoch)
+    targets = _targets(table, recipe.fitting.label_smoothing)
+    saved_at = time.monotonic()
+    try:
+        while (rate := _next_rate(recipe.fitting, state.history, rates)) is not None:
+            number = len(state.history) + 1
+            # Of the seed and the epoch alone, so that a resumed training draws the same.
+            rng = np.random.default_rng([seed, number])
+            order = rng.permutation(len(table.labels))
+            inputs, varied = vary_inputs(table.inputs[order], targets[order], recipe.augmentation.inputs, rng)
+            model.optimizer.learning_rate.assign(rate)
+            logs = model.fit(
+                inputs,
+                varied[:, :-1],
+                sample_weight=varied[:, -1],
+                batch_size=recipe.fitting.batch_size,
+                shuffle=False,
+                verbose=0,
+            ).history
+            loss, accuracy = logs["loss"][0], logs["accuracy"][0]
+            judged = (math.nan, math.nan) if inner is None else _judge(model, inner)
+            epoch = Epoch(number, float(loss), float(accuracy), *judged, rate)
+            _check_loss(epoch, recipe)
+            if (
+                inner is None
+                or not state.history
+                or epoch.inner_accuracy > best_epoch(state.history).inner_accuracy
+            ):
+                state.best = model.get_weights()
+            # Both at once: an interrupt between them would keep an epoch without its weights.
+            state.now, state.history = (
+                [np.array(variable) for variable in _variables(model)],
+                [*state.history, epoch],
+            )
+            watch(epoch)
+            if kept is not None and time.monotonic() - saved_at > _KEEP_EVERY_S:
+                _keep(state, kept)
+                saved_at = time.monotonic()
+    except KeyboardInterrupt:
+        if kept is not None and state.history:
+            _keep(state, kept)
+        raise
+    model.set_weights(state.best)
+    if kept is not None:
+        kept.unlink(missing_ok=True)
+    return model, tuple(state.history)
+
+
+def best_epoch(history: Sequence[Epoch]) -> Epoch:
+    """Return the epoch whose weights are kept: the first of the highest accuracy on the inner part.
+
+    By accuracy, not by loss: as the network grows surer of itself, the loss on the inner part rises from the
+    first epochs on, while it still learns. The temperature takes the sureness back.
+    """
+    return max(history, key=lambda epoch: epoch.inner_accuracy)
+
+
+def _next_rate(fitting: Fitting, history: Sequence[Epoch], rates: Sequence[float]) -> float | None:
+    """Return the next epoch's learning rate, or None where training is over."""
+    n_done = len(history)
+    if rates:
+        return rates[n_done] if n_done < len(rates) else None
+    if n_done >= fitting.n_epochs:
+        return None
+    if history and n_done - best_epoch(history).number >= fitting.patience:
+        return None
+    if fitting.schedule == "cosine":
+        return fitting.learning_rate * 0.5 * (1 + math.cos(math.pi * n_done / fitting.n_epochs))
+    if fitting.schedule == "constant" or not history:
+        return fitting.learning_rate
+    # Epochs since the best one or since the rate last fell, whichever is later.
+    rate = history[-1].learning_rate
+    since = next((e.number for e in history if e.learning_rate == rate), 1) - 1
+    waited = n_done - max(since, best_epoch(history).number)
+    return rate * fitting.rate_factor if waited >= fitting.rate_patience else rate
+
+
+def _compiled(recipe: Recipe, table: Table, seed: int) -> Any:  # noqa: ANN401 - a Keras model
+    tensorflow = networks.load_tensorflow()
+    keras = tensorflow.keras
+    keras.backend.clear_session()
+    networks.seed_everything(seed)
+    n_labels = table.known.shape[1]
+    assert isinstance(recipe.model, Network)
+    model = networks.build(recipe.model, table.inputs.shape[1:], n_labels)
+
+    def split(targets: Any) -> tuple[Any, Any]:  # noqa: ANN401 - tensors
+        return targets[:, :n_labels], tensorflow.cast(targets[:, n_labels:] > 0, targets.dtype)
+
+    def masked_cross_entropy(targets: Any, probabilities: Any) -> Any:  # noqa: ANN401 - tensors
+        # Among the classes of the row's corpus alone: that a room is never heard with disgust must not
+        # teach that it means no disgust.
+        wanted, known = split(targets)
+        probabilities = probabilities * known
+        probabilities /= tensorflow.reduce_sum(probabilities, axis=-1, keepdims=True) + _SMALLEST
+        return -tensorflow.reduce_sum(wanted * tensorflow.math.log(probabilities + _SMALLEST), axis=-1)
+
+    def accuracy(targets: Any, probabilities: Any) -> Any:  # noqa: ANN401 - tensors
+        wanted, known = split(targets)
+        right = tensorflow.equal(
+            tensorflow.argmax(wanted, axis=-1), tensorflow.argmax(probabilities * known, axis=-1)
+        )
+        return tensorflow.cast(right, tensorflow.float32)
+
+    model.compile(_optimiser(recipe.fitting), loss=masked_cross_entropy, metrics=[accuracy])
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _optimiser(fitting: Fitting) -> Any:  # noqa: ANN401 - a Keras optimiser
+    optimisers = networks.load_tensorflow().keras.optimizers
+    if fitting.optimiser == "adamw":
+        return optimisers.AdamW(fitting.learning_rate, weight_decay=fitting.weight_decay)
+    if fitting.optimiser == "sgd":
+        return optimisers.SGD(fitting.learning_rate, momentum=0.9, nesterov=True)
+    return optimisers.Adam(fitting.learning_rate)
+
+
+def _targets(table: Table, smoothing: float) -> FloatArray:
+    """Return what the loss compares with: the labels' probabilities, which labels are known, the weights.
+
+    In one array, since mixup blends all of it: what is half of one row and half of another weighs as both.
+    """
+    known = table.known.astype(np.float32)
+    wanted = np.eye(known.shape[1], dtype=np.float32)[table.labels]
+    spread = known / known.sum(axis=1, keepdims=True)
+    smoothed = (1 - smoothing) * wanted + smoothing * spread
+    columns = (smoothed, known, table.weights[:, np.newaxis])
+    return np.concatenate(columns, axis=1, dtype=np.float32)
+
+
+def _judge(model: Any, inner: Table) -> tuple[float, float]:  # noqa: ANN401 - a Keras model
+    """Return loss and accuracy on the inner part, among the classes of each row's corpus."""
+    probabilities = run(model, inner.inputs) * inner.known
+    probabilities /= probabilities.sum(axis=1, keepdims=True) + _SMALLEST
+    rows = np.arange(len(inner.labels))
+    loss = -np.log(probabilities[rows, inner.labels] + _SMALLEST).mean()
+    return float(loss), float((probabilities.argmax(axis=1) == inner.labels).mean())
+
+
+def run(model: Any, inputs: FloatArray) -> FloatArray:  # noqa: ANN401 - a Keras model
+    """Return a Keras network's probabilities [shape=(n, n_labels), dtype=float32]."""
+    return np.asarray(model.predict(inputs, batch_size=512, verbose=0), dtype=np.float32)
+
+
+def _check_loss(epoch: Epoch, recipe: Recipe) -> None:
+    if math.isfinite(epoch.loss):
+        return
+    raise TrainingError(
+        f"recipe {recipe.name}: the loss is {epoch.loss} in epoch {epoch.number}, at a learning rate of "
+        f"{epoch.learning_rate:g}; wanted a finite number: lower fitting.learning_rate in the recipe"
+    )
+
+
+def _keep(state: _State, path: Path) -> None:
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "history": np.asarray([astuple(epoch) for epoch in state.history], dtype=np.float64),
+        **{f"now_{i:03d}": value for i, value in enumerate(state.now)},
+        **{f"best_{i:03d}": value for i, value in enumerate(state.best)},
+    }
+    # By way of memory: on a full disk, an archive that is written piece by piece fails again as it is closed.
+    packed = io.BytesIO()
+    np.savez(packed, **arrays)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(packed.getvalue())
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise TrainingError(
+            f"{path}: {error.strerror}; wanted to keep the training so far there: free some space, or give "
+            "another folder with --cache"
+        ) from None
+
+
+def _resume(model: Any, path: Path | None) -> _State | None:  # noqa: ANN401 - a Keras model
+    """Give the model the state that was kept, and return the rest of it; None where there is none."""
+    if path is None or not path.exists():
+        return None
+    try:
+        # Opened here: what np.load opens itself stays open where the archive is damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        now = [arrays[name] for name in sorted(arrays) if name.startswith("now_")]
+        best = [arrays[name] for name in sorted(arrays) if name.startswith("best_")]
+        history = [Epoch(int(row[0]), *row[1:].tolist()) for row in arrays["history"]]
+    except DAMAGED:
+        return None
+    variables = _variables(model)
+    # Before the first is assigned: half of another network's weights would be no fresh start.
+    if [tuple(variable.shape) for variable in variables] != [value.shape for value in now]:
+        return None
+    for variable, value in zip(variables, now, strict=True):
+        variable.assign(value)
+    return _State(history, best, now)
+
+
+def _variables(model: Any) -> list[Any]:  # noqa: ANN401 - a Keras model
+    """Return everything that training changes: weights, the optimiser's moments, the seeds of dropout."""
+    seeds = [
+        generator.state for layer in model.layers for generator in getattr(layer, "_seed_generators", ())
+    ]
+    known = {id(variable) for variable in model.variables}
+    return [
+        *model.variables,
+        *(seed for seed in seeds if id(seed) not in known),
+        *model.optimizer.variables,
+    ]

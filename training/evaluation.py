@@ -1,0 +1,134 @@
+"""What an evaluation found, as a file beside the model: scores, with the commands that measure them again."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from realtime.artifact import Scores  # noqa: TC001 - what is read is checked against it
+from realtime.card import encode
+from realtime.errors import TrainingError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from realtime.artifact import Card
+
+SCORES_FILE = "scores.json"
+_NOTE = (
+    "These are the scores of the protocols' own models, trained in the same way without their test parts. "
+    "random: a stratified fifth of the clips, whose speakers the model knows. kfold: five such folds. "
+    "speaker: folds of speakers, judged by a model that knows none of them; /adapted: with features "
+    "normalised by the speaker's other clips, unlabelled; /float16 and /int8: as exported. robust: the same "
+    "clips, degraded. cross: trained on one corpus, tested on another. clips: the mean probabilities of a "
+    "clip's windows. windows: every window of the recording, smoothed, as live. Clips in which no voice is "
+    "heard count as wrong. Figures are means over seeds; intervals are a bootstrap over speakers."
+)
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How good a recipe's models are."""
+
+    recipe: str
+    recipe_sha256: str
+    """Of everything in the recipe that shapes its models."""
+    labels: list[str]
+    corpora: list[str]
+    """Those that the recipe was trained on."""
+    commands: dict[str, str]
+    """By protocol, what measures it again."""
+    seeds: dict[str, list[int]]
+    """By protocol."""
+    versions: dict[str, str]
+    """Packages that it was measured with."""
+    thresholds: dict[str, float] = {}
+    """By precision, the smoothed probability from which on so large a share of labels is right."""
+    scores: dict[str, dict[str, dict[str, Scores]]]
+    """By protocol, unit (`clips`, `windows`) and part (`all`, `speech`, `song`)."""
+
+    def is_of(self, recipe_sha256: str, corpora: list[str]) -> bool:
+        """Return whether it tells of that recipe, trained on these corpora."""
+        return self.recipe_sha256 == recipe_sha256 and self.corpora == corpora
+
+
+def merge(old: Evaluation | None, new: Evaluation) -> Evaluation:
+    """Return the old scores with the new ones in the place of theirs; the new alone where they do not fit."""
+    if old is None or not old.is_of(new.recipe_sha256, new.corpora):
+        return new
+    # All that a protocol brought goes with it: `speaker` has `speaker/adapted` and others behind it.
+    measured = set(new.commands)
+    kept = {name: units for name, units in old.scores.items() if name.partition("/")[0] not in measured}
+    return msgspec.structs.replace(
+        new,
+        commands=old.commands | new.commands,
+        seeds=old.seeds | new.seeds,
+        thresholds=new.thresholds or old.thresholds,
+        scores=kept | new.scores,
+    )
+
+
+def read(folder: Path) -> Evaluation | None:
+    """Return the evaluation in a folder, or None where there is none.
+
+    Raises
+    ------
+    TrainingError
+        Where the file cannot be read, or holds something else.
+    """
+    path = folder / SCORES_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Evaluation)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise TrainingError(f"{path}: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise TrainingError(
+            f"{path}: not an evaluation: {error}; remove it, and evaluate the recipe again"
+        ) from None
+
+
+def write(folder: Path, evaluation: Evaluation) -> None:
+    """Write an evaluation into a folder, which is made where it is missing.
+
+    Raises
+    ------
+    TrainingError
+        Where it cannot be written.
+    """
+    path = folder / SCORES_FILE
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(encode(evaluation))
+        partial.replace(path)
+    except OSError as error:
+        raise TrainingError(f"{path}: {error.strerror}; wanted to write scores there") from None
+
+
+def into_card(card: Card, evaluation: Evaluation) -> Card:
+    """Return a model's card with the scores of its recipe, and of each way to store its weights."""
+    exports = {}
+    for name, export in card.exports.items():
+        protocol = "speaker" if name in {"float32", "skops"} else f"speaker/{name}"
+        clips = evaluation.scores.get(protocol, {}).get("clips", {}).get("all")
+        exports[name] = msgspec.structs.replace(
+            export,
+            accuracy=None if clips is None else clips.accuracy,
+            uar=None if clips is None else clips.uar,
+        )
+    commands = "; ".join(dict.fromkeys(evaluation.commands.values()))
+    return msgspec.structs.replace(
+        card,
+        scores=evaluation.scores,
+        scores_note=f"{_NOTE} Measured by: {commands}.",
+        thresholds=evaluation.thresholds or card.thresholds,
+        exports=exports,
+    )
+
+
+def missing_note(recipe: str) -> str:
+    """Return what a card says that has no scores."""
+    return f"There are no scores yet: tonewatch-train evaluate {recipe} measures them."

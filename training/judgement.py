@@ -1,0 +1,212 @@
+"""What trained models say of clips that they were not trained on: predictions, from which scores are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from training import export
+from training.evaluate import by_clip, smooth
+from training.fit import predict, rebuild, temper
+from training.metrics import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from realtime.artifact import Preprocessing
+    from realtime.types import FloatArray, Smoothing
+    from training.dataset import Windows
+    from training.export import Quantisation
+    from training.fit import Fitted
+    from training.recipes import Recipe
+    from training.splits import Split
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Predictions of voiced windows, in the order of the clips and of time.
+
+    Parameters
+    ----------
+    clip : np.ndarray [shape=(n,), dtype=int64]
+        The clip of each window.
+    position : np.ndarray [shape=(n,), dtype=int64]
+        Number of each window among all windows.
+    probabilities : np.ndarray [shape=(n, n_labels), dtype=float32]
+        Of each window alone, tempered.
+    """
+
+    clip: npt.NDArray[np.int64]
+    position: npt.NDArray[np.int64]
+    probabilities: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What predictions are compared with.
+
+    Parameters
+    ----------
+    labels, speakers : np.ndarray [shape=(n_clips,), dtype=int64]
+        Class and number of the speaker of each clip.
+    """
+
+    labels: npt.NDArray[np.int64]
+    speakers: npt.NDArray[np.int64]
+
+
+def judge(
+    recipe: Recipe,
+    fitted: Fitted,
+    windows: Windows,
+    clips: npt.NDArray[np.int64],
+    *,
+    speakers: npt.NDArray[np.int64] | None = None,
+) -> Judged:
+    """Return a model's predictions of these clips' windows.
+
+    Parameters
+    ----------
+    recipe, fitted
+        The model.
+    windows
+        Of all clips.
+    clips : np.ndarray [shape=(n,), dtype=int64]
+        Those to judge: a test part.
+    speakers : np.ndarray [shape=(n_clips,), dtype=int64]
+        Of all clips; where they are given, features are normalised by those of the speaker's other clips in
+        the test part, whose labels nobody looks at, instead of by those of the training part.
+    """
+    rows = windows.rows(clips, copies=False)
+    features, clip = windows.features[rows], windows.clip[rows]
+    if speakers is None:
+        inputs = fitted.preprocessing(features)
+    else:
+        inputs = normalise_by_speaker(features, fitted.preprocessing, clip, speakers[clip])
+    return Judged(clip, rows, predict(recipe, fitted, inputs))
+
+
+def normalise_by_speaker(
+    features: FloatArray,
+    preprocessing: Preprocessing,
+    clip: npt.NDArray[np.int64],
+    speaker: npt.NDArray[np.int64],
+) -> FloatArray:
+    """Return the selected features, each clip's by mean and deviation of its speaker's other clips.
+
+    Parameters
+    ----------
+    features : np.ndarray [shape=(n, ..., n_features), dtype=float32]
+        Of windows.
+    preprocessing
+        Says which features; its mean and scale stand in where a speaker has no other clip.
+    clip, speaker : np.ndarray [shape=(n,), dtype=int64]
+        Of each window.
+    """
+    selected = features[..., preprocessing.selected]
+    inputs = np.empty(selected.shape, dtype=np.float32)
+    for one in np.unique(speaker):
+        own = np.flatnonzero(speaker == one)
+        values = selected[own].astype(np.float64)
+        axes = tuple(range(1, values.ndim - 1))
+        per_window = np.prod(values.shape[1:-1], dtype=np.int64)
+        sums, squares = values.sum(axis=axes), (values**2).sum(axis=axes)
+        for each in np.unique(clip[own]):
+            of_clip = clip[own] == each
+            n = int((~of_clip).sum() * per_window)
+            if not n:
+                inputs[own[of_clip]] = preprocessing(features[own[of_clip]])
+                continue
+            mean = sums[~of_clip].sum(axis=0) / n
+            variance = np.maximum(squares[~of_clip].sum(axis=0) / n - mean**2, 0)
+            # What hardly varies within a voice would be blown up: it keeps a share of the corpus's scale.
+            scale = np.maximum(np.sqrt(variance), 0.1 * preprocessing.scale)
+            inputs[own[of_clip]] = (values[of_clip] - mean) / scale
+    return inputs
+
+
+def restrict(judged: Judged, classes: npt.NDArray[np.bool_]) -> Judged:
+    """Return the predictions as if there were these classes alone [shape=(n_labels,)]."""
+    probabilities = np.where(classes, judged.probabilities, 0)
+    total = probabilities.sum(axis=1, keepdims=True)
+    # Where none of them has any probability, each is as likely as another.
+    even = classes / classes.sum()
+    shares = np.where(total > 0, probabilities / np.where(total > 0, total, 1), even)
+    return Judged(judged.clip, judged.position, shares.astype(np.float32))
+
+
+def join(parts: Sequence[Judged]) -> Judged:
+    """Return the predictions of several test parts as one."""
+    clip = np.concatenate([part.clip for part in parts])
+    position = np.concatenate([part.position for part in parts])
+    probabilities = np.concatenate([part.probabilities for part in parts])
+    order = np.argsort(position, kind="stable")
+    return Judged(clip[order], position[order], probabilities[order])
+
+
+def outcome_of_clips(judged: Judged, truth: Truth, tested: npt.NDArray[np.int64]) -> Outcome:
+    """Return what is scored of whole clips: of all that were tested, heard or not.
+
+    Parameters
+    ----------
+    judged
+        Predictions.
+    truth
+        Of all clips.
+    tested : np.ndarray [shape=(n,), dtype=int64]
+        The clips that count.
+    """
+    counted = np.isin(judged.clip, tested)
+    heard, probabilities = by_clip(judged.probabilities[counted], judged.clip[counted])
+    unheard = np.setdiff1d(tested, heard)
+    return Outcome(
+        probabilities,
+        truth.labels[heard],
+        truth.speakers[heard],
+        truth.labels[unheard],
+        truth.speakers[unheard],
+    )
+
+
+def outcome_of_windows(
+    judged: Judged, truth: Truth, tested: npt.NDArray[np.int64], smoothing: Smoothing
+) -> Outcome:
+    """Return what is scored of windows, smoothed as live.
+
+    A window without a voice is no window that a label was asked for: none is unheard.
+    """
+    smoothed = smooth(judged.probabilities, judged.clip, judged.position, smoothing)
+    counted = np.isin(judged.clip, tested)
+    clip = judged.clip[counted]
+    nobody = np.zeros(0, dtype=np.int64)
+    return Outcome(smoothed[counted], truth.labels[clip], truth.speakers[clip], nobody, nobody)
+
+
+def judge_exported(
+    recipe: Recipe, fitted: Fitted, windows: Windows, split: Split, quantisation: Quantisation
+) -> Judged:
+    """Return the predictions of a split's test part by the model as it would be shipped.
+
+    Parameters
+    ----------
+    recipe, fitted
+        The model, a network.
+    windows
+        Of all clips.
+    split
+        Its training part shows the converter the range of every tensor; its test part is judged.
+    quantisation
+        Of the exported model.
+    """
+    trained_on = windows.rows(split.train, copies=True)
+    # Evenly over the training part: the converter takes some hundred of them.
+    shown = trained_on[:: max(1, len(trained_on) // export.N_REPRESENTATIVE)]
+    representative = fitted.preprocessing(windows.features[shown])
+    network = rebuild(recipe, fitted, windows.features.shape[1])
+    model = export.convert(network, quantisation, representative)
+    rows = windows.rows(split.test, copies=False)
+    raw = export.run_exported(model, fitted.preprocessing(windows.features[rows]))
+    return Judged(windows.clip[rows], rows, temper(raw, fitted.temperature))

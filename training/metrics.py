@@ -1,0 +1,204 @@
+"""How well predictions agree with labels, and how sure that figure is: scores with their intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.artifact import ClassScores, Scores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from realtime.types import FloatArray
+
+N_CONFIDENCE_BINS = 10
+N_REPLICATES = 2000
+"""Of the bootstrap."""
+_SEED = 0
+_N_DIGITS = 4
+_FIGURES = ("accuracy", "uar", "macro_f1", "ece")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Predictions and truth, of one seed's models.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray [shape=(n, n_labels)]
+        Of everything that was predicted on.
+    truth : np.ndarray [shape=(n,), dtype=int64]
+        Its classes.
+    speaker : np.ndarray [shape=(n,), dtype=int64]
+        Number of each one's speaker.
+    unheard : np.ndarray [shape=(n_unheard,), dtype=int64]
+        Classes of what was not predicted on, since no voice was heard: missed, so wrong.
+    unheard_speaker : np.ndarray [shape=(n_unheard,), dtype=int64]
+        Number of each one's speaker.
+    """
+
+    probabilities: FloatArray
+    truth: npt.NDArray[np.int64]
+    speaker: npt.NDArray[np.int64]
+    unheard: npt.NDArray[np.int64]
+    unheard_speaker: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What the figures are computed from; sums over speakers, so that these can be drawn again.
+
+    Parameters
+    ----------
+    confusion : np.ndarray [shape=(..., n_labels, n_labels)]
+        Rows: truth; columns: prediction.
+    unheard : np.ndarray [shape=(..., n_labels)]
+        By truth.
+    gaps : np.ndarray [shape=(..., N_CONFIDENCE_BINS)]
+        Confidence less correctness, summed within each bin of confidence.
+    """
+
+    confusion: npt.NDArray[np.float64]
+    unheard: npt.NDArray[np.float64]
+    gaps: npt.NDArray[np.float64]
+
+    def figures(self) -> npt.NDArray[np.float64]:
+        """Return accuracy, UAR, macro F1 and calibration error [shape=(..., 4)]."""
+        n_true = self.confusion.sum(axis=-1) + self.unheard
+        right = np.diagonal(self.confusion, axis1=-2, axis2=-1)
+        n_predicted = self.confusion.sum(axis=-2)
+        present = n_true > 0
+        n_present = np.maximum(present.sum(axis=-1), 1)
+        recall = right / np.maximum(n_true, 1)
+        # 2 TP / (2 TP + FP + FN): what is predicted plus what is true counts right ones twice.
+        f1 = np.where(present, 2 * right / np.maximum(n_true + n_predicted, 1), 0)
+        n = np.maximum(n_true.sum(axis=-1), 1)
+        n_judged = np.maximum(self.confusion.sum(axis=(-2, -1)), 1)
+        return np.stack(
+            (
+                right.sum(axis=-1) / n,
+                recall.sum(axis=-1) / n_present,
+                f1.sum(axis=-1) / n_present,
+                np.abs(self.gaps).sum(axis=-1) / n_judged,
+            ),
+            axis=-1,
+        )
+
+
+def score(outcomes: Sequence[Outcome], labels: Sequence[str]) -> Scores:
+    """Return the scores of predictions: means over seeds, with intervals over speakers.
+
+    Parameters
+    ----------
+    outcomes
+        One for each seed, of the same clips or windows.
+    labels
+        The classes, in the order of the probabilities.
+
+    Notes
+    -----
+    Recall and F1 are averaged over the classes that occur: song, for one, knows no disgust. The
+    calibration error is that of the predictions there are; the confusion matrix holds these too, of all
+    seeds together. The intervals are percentiles of figures of as many speakers, drawn again and again with
+    replacement: a speaker's clips resemble each other, so that drawing clips would make them too narrow.
+
+    References
+    ----------
+    Guo et al., "On calibration of modern neural networks", 2017 (expected calibration error).
+    Efron & Tibshirani, "An introduction to the bootstrap", 1993; Davison & Hinkley, "Bootstrap methods and
+    their application", 1997, section 3.8 (resampling of groups).
+    """
+    first = outcomes[0]
+    n_speakers = 1 + int(max(first.speaker.max(initial=0), first.unheard_speaker.max(initial=0)))
+    counts = [_count(outcome, len(labels), n_speakers) for outcome in outcomes]
+    whole = np.stack([_draw(own, np.ones((1, n_speakers))).figures()[0] for own in counts])
+    confusion = np.sum([own.confusion.sum(axis=0) for own in counts], axis=0)
+    unheard = np.sum([own.unheard.sum(axis=0) for own in counts], axis=0)
+    means, deviations = whole.mean(axis=0), whole.std(axis=0)
+    several = len(outcomes) > 1
+    return Scores(
+        n=len(first.truth) + len(first.unheard),
+        n_unheard=len(first.unheard),
+        **{name: _rounded(value) for name, value in zip(_FIGURES, means, strict=True)},
+        n_seeds=len(outcomes),
+        sd={name: _rounded(v) for name, v in zip(_FIGURES, deviations, strict=True)} if several else {},
+        ci95=_intervals(counts, first),
+        classes=_by_class(confusion, unheard, labels, len(outcomes)),
+        confusion=confusion.astype(np.int64).tolist(),
+    )
+
+
+def expected_calibration_error(probabilities: FloatArray, truth: npt.NDArray[np.int64]) -> float:
+    """Return how far confidence and accuracy lie apart on average, 0 to 1, over ten bins of confidence."""
+    nobody = np.zeros(0, dtype=np.int64)
+    outcome = Outcome(probabilities, truth, np.zeros(len(truth), dtype=np.int64), nobody, nobody)
+    return float(_count(outcome, probabilities.shape[1], 1).figures()[0, 3])
+
+
+def _count(outcome: Outcome, n_labels: int, n_speakers: int) -> _Counts:
+    """Return the counts of each speaker."""
+    predicted = outcome.probabilities.argmax(axis=1)
+    confidence = outcome.probabilities.max(axis=1).astype(np.float64)
+    bins = np.clip(np.ceil(confidence * N_CONFIDENCE_BINS).astype(np.int64) - 1, 0, N_CONFIDENCE_BINS - 1)
+    confusion = np.zeros((n_speakers, n_labels, n_labels))
+    np.add.at(confusion, (outcome.speaker, outcome.truth, predicted), 1)
+    unheard = np.zeros((n_speakers, n_labels))
+    np.add.at(unheard, (outcome.unheard_speaker, outcome.unheard), 1)
+    gaps = np.zeros((n_speakers, N_CONFIDENCE_BINS))
+    np.add.at(gaps, (outcome.speaker, bins), confidence - (predicted == outcome.truth))
+    return _Counts(confusion, unheard, gaps)
+
+
+def _draw(counts: _Counts, times: npt.NDArray[np.float64]) -> _Counts:
+    """Return the counts of several draws, given how often each speaker is drawn [shape=(n, n_speakers)]."""
+    n_speakers, n_labels = counts.unheard.shape
+    confusion = times @ counts.confusion.reshape(n_speakers, -1)
+    return _Counts(confusion.reshape(-1, n_labels, n_labels), times @ counts.unheard, times @ counts.gaps)
+
+
+def _intervals(counts: Sequence[_Counts], outcome: Outcome) -> dict[str, tuple[float, float]]:
+    """Return the 95% interval of each figure; none where there are fewer than two speakers."""
+    speakers = np.unique(np.concatenate((outcome.speaker, outcome.unheard_speaker)))
+    few = 2
+    if len(speakers) < few:
+        return {}
+    rng = np.random.default_rng(_SEED)
+    times = np.zeros((N_REPLICATES, len(counts[0].unheard)))
+    times[:, speakers] = rng.multinomial(
+        len(speakers), np.full(len(speakers), 1 / len(speakers)), size=N_REPLICATES
+    )
+    figures = np.mean([_draw(own, times).figures() for own in counts], axis=0)
+    low, high = np.percentile(figures, (2.5, 97.5), axis=0)
+    return {
+        name: (_rounded(bottom), _rounded(top)) for name, bottom, top in zip(_FIGURES, low, high, strict=True)
+    }
+
+
+def _by_class(
+    confusion: npt.NDArray[np.float64],
+    unheard: npt.NDArray[np.float64],
+    labels: Sequence[str],
+    n_seeds: int,
+) -> dict[str, ClassScores]:
+    """Return the scores of each class that occurs."""
+    scores = {}
+    for index, label in enumerate(labels):
+        n_true = confusion[index].sum() + unheard[index]
+        if not n_true:
+            continue
+        right, n_predicted = confusion[index, index], confusion[:, index].sum()
+        scores[label] = ClassScores(
+            n=int(n_true) // n_seeds,
+            precision=_rounded(right / n_predicted if n_predicted else 0.0),
+            recall=_rounded(right / n_true),
+            f1=_rounded(2 * right / (n_true + n_predicted)),
+        )
+    return scores
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), _N_DIGITS)

@@ -1,0 +1,287 @@
+"""The ruler: every recipe's models, trained and scored by the same protocols on the same recordings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from training import evaluate, protocols
+from training.augmentation import CONDITIONS, Noises
+from training.dataset import Degraded
+from training.export import QUANTISATIONS
+from training.judgement import (
+    Judged,
+    join,
+    judge,
+    judge_exported,
+    outcome_of_clips,
+    outcome_of_windows,
+    restrict,
+)
+from training.metrics import score
+from training.study import train_all, use_one_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from realtime.artifact import Scores
+    from training.dataset import Windows
+    from training.export import Quantisation
+    from training.fit import Fitted
+    from training.progress import Watcher
+    from training.protocols import Protocol, Task
+    from training.study import Study
+    from training.workers import Workers
+
+_PRECISIONS = (0.6, 0.7, 0.8, 0.9)
+_N_PRECISE = 50
+"""Windows that a threshold must leave, at the least: fewer tell no precision."""
+_LEAST_CLASSES = 2
+ADAPTED = "/adapted"
+"""Behind a protocol's name: with features normalised by the unheard speaker's other clips, unlabelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What an evaluation found.
+
+    Parameters
+    ----------
+    scores
+        By protocol, unit (``clips``, ``windows``) and part (``all``, ``speech``, ``song``), without empty
+        parts.
+    thresholds
+        By precision, the smoothed probability from which on so large a share of labels is right, on
+        strangers' voices; empty without the speaker protocol.
+    """
+
+    scores: dict[str, dict[str, dict[str, Scores]]]
+    thresholds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """A task with its model."""
+
+    task: Task
+    fitted: Fitted
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A trained model for another process to judge with."""
+
+    study: Study
+    trained: _Trained
+    view: str
+    """What is judged: ``""`` the clips, ``/adapted``, ``/float16`` and ``/int8``, or a condition's name."""
+    windows: Windows
+
+
+def measure(
+    study: Study,
+    own: Sequence[str],
+    asked: Sequence[Protocol],
+    seeds: Sequence[int],
+    *,
+    workers: Workers,
+    fresh: bool,
+    watcher: Watcher,
+) -> Measured:
+    """Train what the protocols need, and score it.
+
+    Each model is kept as it is done, so that an evaluation that was interrupted goes on from there.
+
+    Parameters
+    ----------
+    study
+        The recipe and all recordings.
+    own
+        Names of the corpora that the recipe is for; the others serve the cross protocol alone.
+    asked
+        The protocols.
+    seeds
+        Each trains its own models; figures are means over them.
+    workers
+        Who trains and judges.
+    fresh
+        Train everything again, also what is kept.
+    watcher
+        Told how it goes on.
+
+    Raises
+    ------
+    CorpusError
+        Where the recordings do not suffice.
+    TrainingError
+        Where a model cannot be trained.
+    """
+    tasks = protocols.plan(study.corpus, own, asked, seeds)
+    watcher.begin(f"{len(tasks)} models", len(tasks))
+    trained = []
+    for task, fitted in train_all(study, tasks, workers, fresh=fresh):
+        watcher.advance(note=task.name)
+        trained.append(_Trained(task, fitted))
+    watcher.end()
+    # In the order of the plan, whoever was done first.
+    trained.sort(key=lambda one: [task.name for task in tasks].index(one.task.name))
+    judged = dict(_judge_clips(study, trained, asked, workers, watcher))
+    if "robust" in asked:
+        judged.update(_judge_conditions(study, trained, workers, watcher))
+    scores: dict[str, dict[str, dict[str, Scores]]] = {}
+    for name, by_seed in judged.items():
+        scores |= _score(study, own, name, by_seed)
+    if "speaker" not in asked:
+        scores = {name: units for name, units in scores.items() if name.partition("/")[0] != "speaker"}
+    return Measured(scores, _thresholds(study, trained) if "speaker" in asked else {})
+
+
+@dataclass(frozen=True, slots=True)
+class _BySeed:
+    """One protocol's predictions."""
+
+    tested: npt.NDArray[np.int64]
+    judged: tuple[Judged, ...]
+
+
+def _judge_clips(
+    study: Study, trained: Sequence[_Trained], asked: Sequence[Protocol], workers: Workers, watcher: Watcher
+) -> Iterable[tuple[str, _BySeed]]:
+    """Yield each protocol's predictions of the clips as they are."""
+    jobs = []
+    for one in trained:
+        views = [""]
+        if one.task.group == "speaker" and "speaker" in asked:
+            views += [ADAPTED, *(f"/{quantisation}" for quantisation in _rounded_ones(study))]
+        elif one.task.group.startswith("cross"):
+            views += [ADAPTED]
+        jobs += [_Job(study, one, view, study.examples.windows) for view in views]
+    yield from _run(jobs, "test parts", workers, watcher)
+
+
+def _judge_conditions(
+    study: Study, trained: Sequence[_Trained], workers: Workers, watcher: Watcher
+) -> Iterable[tuple[str, _BySeed]]:
+    """Yield the predictions of the speaker protocol's models under each condition."""
+    strangers = [one for one in trained if one.task.group == "speaker"]
+    # Those that are tested: recordings of other corpora are for the cross protocol alone.
+    tested = np.unique(np.concatenate([one.task.split.test for one in strangers]))
+    for condition in CONDITIONS:
+        watcher.begin(f"features, {condition.name}", len(tested))
+        variation = Degraded(condition, Noises(part="testing"))
+        windows = study.extract(variation, tested, workers, watcher.advance)
+        watcher.end()
+        jobs = [_Job(study, one, f"robust/{condition.name}", windows) for one in strangers]
+        yield from _run(jobs, f"test parts, {condition.name}", workers, watcher)
+
+
+def _rounded_ones(study: Study) -> tuple[Quantisation, ...]:
+    return tuple(q for q in QUANTISATIONS if q != "float32") if study.recipe.is_network else ()
+
+
+def _run(
+    jobs: Sequence[_Job], title: str, workers: Workers, watcher: Watcher
+) -> Iterable[tuple[str, _BySeed]]:
+    """Yield, by name, the pooled predictions of jobs."""
+    watcher.begin(title, len(jobs))
+    by_name: dict[str, dict[int, list[tuple[Task, Judged]]]] = {}
+    tasks = {job.trained.task.name: job.trained.task for job in jobs}
+    for name, view, judged in workers.map(_judge, jobs):
+        task = tasks[name]
+        pooled = view if view.startswith("robust/") else f"{task.group}{view}"
+        by_name.setdefault(pooled, {}).setdefault(task.seed, []).append((task, judged))
+        watcher.advance()
+    watcher.end()
+    for pooled in sorted(by_name):
+        seeds = by_name[pooled]
+        one = next(iter(seeds.values()))
+        tested = np.sort(np.concatenate([task.split.test for task, _ in one]))
+        yield (
+            pooled,
+            _BySeed(tested, tuple(join([judged for _, judged in seeds[seed]]) for seed in sorted(seeds))),
+        )
+
+
+def _judge(job: _Job) -> tuple[str, str, Judged]:
+    study, task, fitted = job.study, job.trained.task, job.trained.fitted
+    if study.recipe.is_network:
+        use_one_thread()
+    if job.view in {"/float16", "/int8"}:
+        judged = judge_exported(
+            study.recipe,
+            fitted,
+            study.examples.windows,
+            task.split,
+            "int8" if job.view == "/int8" else "float16",
+        )
+    else:
+        speakers = study.truth.speakers if job.view == ADAPTED else None
+        judged = judge(study.recipe, fitted, job.windows, task.split.test, speakers=speakers)
+    return task.name, job.view, judged
+
+
+def _score(
+    study: Study, own: Sequence[str], name: str, by_seed: _BySeed
+) -> dict[str, dict[str, dict[str, Scores]]]:
+    """Return a protocol's scores by name, unit and part."""
+    if not name.startswith("cross/"):
+        return {name: _score_units(study, own, by_seed)}
+    group = name.removesuffix(ADAPTED)
+    scores = {}
+    for which, classes in protocols.cross_classes(study.corpus, group, study.recipe.labels).items():
+        if np.count_nonzero(classes) < _LEAST_CLASSES:
+            continue
+        tested = by_seed.tested[classes[study.truth.labels[by_seed.tested]]]
+        restricted = _BySeed(tested, tuple(restrict(judged, classes) for judged in by_seed.judged))
+        suffix = ADAPTED if name.endswith(ADAPTED) else ""
+        scores[f"{group}/{which}{suffix}"] = _score_units(study, (), restricted)
+    return scores
+
+
+def _score_units(study: Study, own: Sequence[str], by_seed: _BySeed) -> dict[str, dict[str, Scores]]:
+    labels, smoothing = study.recipe.labels, study.recipe.smoothing
+    units: dict[str, dict[str, Scores]] = {"clips": {}, "windows": {}}
+    for part, members in _parts(study, own):
+        tested = by_seed.tested[members[by_seed.tested]]
+        if not len(tested):
+            continue
+        clips = [outcome_of_clips(judged, study.truth, tested) for judged in by_seed.judged]
+        units["clips"][part] = score(clips, labels)
+        windows = [outcome_of_windows(judged, study.truth, tested, smoothing) for judged in by_seed.judged]
+        if len(windows[0].truth):
+            units["windows"][part] = score(windows, labels)
+    return units
+
+
+def _parts(study: Study, own: Sequence[str]) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+    """Return the parts that are scored apart, each with which clips belong to it [shape=(n_clips,)]."""
+    channels = np.asarray([clip.channel for clip in study.clips])
+    corpora = np.asarray([clip.corpus for clip in study.clips])
+    parts = [("all", np.ones(len(channels), dtype=np.bool_))]
+    parts += [(channel, channels == channel) for channel in ("speech", "song")]
+    if len(own) > 1:
+        parts += [(corpus, corpora == corpus) for corpus in own]
+    return parts
+
+
+def _thresholds(study: Study, trained: Sequence[_Trained]) -> dict[str, float]:
+    """Return, by precision, the smoothed probability from which on so large a share of labels is right.
+
+    Measured on strangers' voices: the inner parts of the speaker protocol, judged before they were trained
+    on, so that its test parts stay unseen. A precision that no threshold reaches is left out.
+    """
+    strangers = [one for one in trained if one.task.group == "speaker"]
+    confidence, right = [], []
+    for one in strangers:
+        windows = study.examples.windows
+        rows = windows.rows(one.task.split.inner, copies=False)
+        clip = windows.clip[rows]
+        smoothed = evaluate.smooth(one.fitted.inner_probabilities, clip, rows, study.recipe.smoothing)
+        confidence.append(smoothed.max(axis=1))
+        right.append(smoothed.argmax(axis=1) == study.truth.labels[clip])
+    return evaluate.thresholds(
+        np.concatenate(confidence), np.concatenate(right), _PRECISIONS, n_least=_N_PRECISE
+    )

@@ -1,0 +1,278 @@
+"""What a recipe is trained and scored on: recordings, their windows, and models trained once and kept."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import platform
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime import activity
+from realtime.errors import CorpusError
+from training import dataset, networks, recipes, store
+from training.augmentation import Noises
+from training.dataset import AsItIs, Copies
+from training.fit import Examples, Fitted, fit
+from training.judgement import Truth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from training.corpora import Clip, Corpus
+    from training.dataset import Variation, Windows
+    from training.epochs import Epoch
+    from training.progress import Watcher
+    from training.protocols import Task
+    from training.recipes import Recipe
+    from training.workers import Workers
+
+COPIES_SEED = 42
+"""Of the varied copies: fixed, so that models of other seeds are trained on the same ones."""
+_CODE = ("augmentation/inputs.py", "epochs.py", "estimators.py", "fit.py", "preprocess.py")
+"""What, within `training`, decides about a trained model besides recipe, seed, split and windows."""
+_RUNNING_CODE = ("activity.py", "estimator.py", "preprocessing.py", "voting.py")
+"""What, within `realtime`, decides about it."""
+_PACKAGES = (
+    "numpy",
+    "soundfile",
+    "soxr",
+    "scikit-learn",
+    "skops",
+    "tensorflow",
+    "tensorflow-cpu",
+    "keras",
+    "audiomentations",
+    "pyroomacoustics",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A recipe, with everything that its models are trained on and judged by.
+
+    Parameters
+    ----------
+    recipe
+        How.
+    corpus
+        The recordings that can be used and carry one of the recipe's labels.
+    digests
+        SHA-256 of each recording's file.
+    examples
+        Their windows, varied copies among them, and classes.
+    truth
+        Their classes and speakers.
+    digest
+        Of all that decides about a trained model but its seed and its split.
+    cache
+        Folder of what is kept between runs.
+    """
+
+    recipe: Recipe
+    corpus: Corpus
+    digests: tuple[str, ...]
+    examples: Examples
+    truth: Truth
+    digest: str
+    cache: Path
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """The recordings."""
+        return self.corpus.clips
+
+    def extract(
+        self,
+        variation: Variation,
+        indices: npt.NDArray[np.int64],
+        workers: Workers,
+        advance: Callable[[int], None] = lambda _n: None,
+    ) -> Windows:
+        """Return the windows of some recordings after some variation, each under its recording's index."""
+        windows = dataset.extract(
+            self.recipe,
+            [self.clips[index] for index in indices],
+            [self.digests[index] for index in indices],
+            variation=variation,
+            cache=self.cache,
+            workers=workers,
+            advance=advance,
+        )
+        return replace(windows, clip=indices[windows.clip])
+
+    def path(self, task: Task) -> Path:
+        """Return where a trained model is kept: named by everything that decides about it."""
+        parts = [self.digest, str(task.seed)]
+        for indices in (task.split.train, task.split.inner):
+            parts += [
+                f"{self.digests[i]} {self.clips[i].label} {self.examples.known[i].tolist()}" for i in indices
+            ]
+            parts.append("")
+        key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        return self.cache / "models" / f"{self.recipe.name}-{task.name}-{key}.npz"
+
+
+def gather(
+    recipe: Recipe,
+    corpus: Corpus,
+    digests: Sequence[str],
+    *,
+    cache: Path,
+    workers: Workers,
+    watcher: Watcher,
+) -> Study:
+    """Return what a recipe is trained on: the windows of all recordings that carry one of its labels.
+
+    Parameters
+    ----------
+    recipe
+        How.
+    corpus
+        The recordings that can be used.
+    digests
+        SHA-256 of each one's file.
+    cache
+        Folder of what is kept between runs.
+    workers
+        Who computes features.
+    watcher
+        Told how it goes on.
+
+    Raises
+    ------
+    CorpusError
+        Where no recording carries one of the recipe's labels, or one cannot be read.
+    """
+    chosen = [index for index, clip in enumerate(corpus.clips) if clip.label in recipe.labels]
+    if not chosen:
+        found = sorted({clip.label for clip in corpus.clips})
+        raise CorpusError(
+            f"the recordings of {corpus.name} carry the labels {found}; wanted some of the recipe's: "
+            f"{list(recipe.labels)}"
+        )
+    clips = tuple(corpus.clips[index] for index in chosen)
+    used = tuple(digests[index] for index in chosen)
+    n_copies = recipe.augmentation.n_copies
+    copies = Copies(recipe.augmentation.steps, n_copies, COPIES_SEED, Noises(part="training"))
+    variations: tuple[Variation, ...] = (AsItIs(), copies) if n_copies else (AsItIs(),)
+    tables = []
+    for variation, title in zip(variations, ("features", "features of varied copies"), strict=False):
+        watcher.begin(title, len(clips))
+        tables.append(
+            dataset.extract(
+                recipe,
+                clips,
+                used,
+                variation=variation,
+                cache=cache,
+                workers=workers,
+                advance=watcher.advance,
+            )
+        )
+        watcher.end()
+    windows = dataset.with_copies(*tables) if n_copies else tables[0]
+    known = np.asarray([[label in corpus.labels[clip.corpus] for label in recipe.labels] for clip in clips])
+    labels = np.asarray([recipe.labels.index(clip.label) for clip in clips], dtype=np.int64)
+    speakers = sorted({clip.speaker for clip in clips})
+    numbers = {speaker: number for number, speaker in enumerate(speakers)}
+    truth = Truth(labels, np.asarray([numbers[clip.speaker] for clip in clips], dtype=np.int64))
+    left = replace(corpus, clips=clips)
+    digest = _digest(recipe, variations)
+    return Study(recipe, left, used, Examples(windows, labels, known), truth, digest, cache)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A model for another process to train."""
+
+    study: Study
+    task: Task
+    fresh: bool
+
+
+def train_all(
+    study: Study, tasks: Sequence[Task], workers: Workers, *, fresh: bool = False
+) -> Iterator[tuple[Task, Fitted]]:
+    """Yield each task with its model, as each is done; those that are kept from before come first.
+
+    Raises
+    ------
+    TrainingError
+        Where a loss is no number any more, or the disk is full.
+    """
+    missing = []
+    for task in tasks:
+        kept = None if fresh else store.load(study.path(task))
+        if kept is None:
+            missing.append(_Job(study, task, fresh))
+        else:
+            yield task, kept
+    by_name = {task.name: task for task in tasks}
+    for name, fitted in workers.map(_train, missing):
+        yield by_name[name], fitted
+
+
+def _train(job: _Job) -> tuple[str, Fitted]:
+    if job.study.recipe.is_network:
+        use_one_thread()
+    return job.task.name, train_one(job.study, job.task, fresh=job.fresh)
+
+
+def train_one(
+    study: Study, task: Task, *, fresh: bool = False, watch: Callable[[Epoch], None] = lambda _epoch: None
+) -> Fitted:
+    """Return a task's model: kept from before, or trained now, from where an interrupt left it."""
+    path = study.path(task)
+    kept = None if fresh else store.load(path)
+    if kept is not None:
+        return kept
+    unfinished = path.with_suffix(".unfinished.npz")
+    if fresh:
+        # That of a second training, on both parts, too.
+        for own in (unfinished, unfinished.with_suffix(".again.npz")):
+            own.unlink(missing_ok=True)
+    fitted = fit(study.recipe, study.examples, task.split, seed=task.seed, watch=watch, kept=unfinished)
+    store.save(path, fitted)
+    return fitted
+
+
+def use_one_thread() -> None:
+    """Let TensorFlow compute on one core in this process: others work beside it, and sums keep order."""
+    threading = networks.load_tensorflow().config.threading
+    # It cannot be changed once TensorFlow has begun: then it was set before, or this process is alone.
+    with contextlib.suppress(RuntimeError):
+        threading.set_intra_op_parallelism_threads(1)
+        threading.set_inter_op_parallelism_threads(1)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that decide about a trained model."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _digest(recipe: Recipe, variations: Sequence[Variation]) -> str:
+    """Return a digest of all that decides about a trained model but its recordings, seed and split."""
+    digest = hashlib.sha256(f"{recipes.digest(recipe)} {versions()}".encode())
+    for variation in variations:
+        digest.update(f"{variation.describe()} {dataset.code_digest(variation)}".encode())
+    folder = Path(__file__).parent
+    paths = [folder / name for name in _CODE]
+    if recipe.is_network:
+        paths += sorted(Path(str(networks.__file__)).parent.glob("*.py"))
+    # What hears a voice decides which windows are trained on; what runs estimators, their temperature.
+    paths += [Path(str(activity.__file__)).parent / name for name in _RUNNING_CODE]
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
