@@ -13,7 +13,6 @@ from realtime.classifier import Classifier
 from realtime.estimator import Estimator
 from training import evaluation, export, protocols, study
 from training.estimators import make_probe
-from training.export import QUANTISATIONS
 from training.fit import predict, rebuild
 from training.recipes import digest
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from realtime.loaded import LoadedModel
-    from realtime.types import FloatArray
     from training.corpora import Corpus
     from training.epochs import Epoch
     from training.evaluation import Evaluation
@@ -149,43 +146,31 @@ def _write(made: _Made, card: Card, measured: Evaluation | None, out: Path, watc
         shown = rows[:: max(1, len(rows) // export.N_REPRESENTATIVE)]
         representative = fitted.preprocessing(windows.features[shown])
         network = rebuild(recipe, fitted, windows.features.shape[1])
-        watcher.begin("exports", len(QUANTISATIONS))
-        models = {}
-        for quantisation in QUANTISATIONS:
-            models[quantisation] = export.convert(network, quantisation, representative)
-            watcher.advance(note=quantisation)
-        watcher.end()
-        drafts = {
-            name: Artifact(
-                out,
-                msgspec.structs.replace(card, quantisation=name),
-                recipe.features,
-                fitted.preprocessing,
-                model,
+        watcher.begin("exports", 1)
+        made_in = export.convert_all(network, representative, fitted.preprocessing(inner))
+        watcher.advance()
+        watcher.end(", ".join(exported.quantisation for exported in made_in))
+        exports = {
+            str(exported.quantisation): Export(
+                n_bytes=len(exported.model), parity=float(f"{exported.parity:.3g}")
             )
-            for name, model in models.items()
+            for exported in made_in
         }
-        exports: dict[str, Export] = {
-            name: _export(Classifier(draft), inner, expected) for name, draft in drafts.items()
-        }
-        model, probe, parity = models[card.quantisation], None, exports[card.quantisation].parity
+        (model,) = (e.model for e in made_in if e.quantisation == card.quantisation)
+        probe = None
+        draft = Artifact(out, card, recipe.features, fitted.preprocessing, model)
+        parity = export.measure_parity(Classifier(draft), inner, expected)
     else:
         model = fitted.weights[0].tobytes()
         probe = make_probe(model, fitted.preprocessing(inner))
         draft = Artifact(out, card, recipe.features, fitted.preprocessing, model, probe)
-        exports = {"skops": _export(Estimator(draft), inner, expected)}
-        parity = exports["skops"].parity
-    training = msgspec.structs.replace(card.training, parity=parity)
+        parity = export.measure_parity(Estimator(draft), inner, expected)
+        exports = {"skops": Export(n_bytes=len(model), parity=float(f"{parity:.3g}"))}
+    training = msgspec.structs.replace(card.training, parity=float(f"{parity:.3g}"))
     card = msgspec.structs.replace(card, training=training, exports=exports)
     if measured is not None:
         card = evaluation.into_card(card, measured)
     return artifact.write(out, card=card, preprocessing=fitted.preprocessing, model=model, probe=probe)
-
-
-def _export(model: LoadedModel, features: FloatArray, expected: FloatArray) -> Export:
-    """Return what one way to store the weights costs."""
-    parity = export.measure_parity(model, features, expected)
-    return Export(n_bytes=len(model.artifact.model), parity=float(f"{parity:.3g}"))
 
 
 def _card(made: _Made, out: Path, *, seed: int, quantisation: Quantisation) -> Card:

@@ -4,10 +4,10 @@ What each precision is, and what it costs, beside float32:
 
 - ``float32``: as trained.
 - ``float16``: weights in half precision, arithmetic in single precision; half the size, the same time.
-- ``int8``, dense networks: weights and arithmetic in eight bits; a third of the size.
+- ``int8``, dense networks: weights and arithmetic in eight bits; a quarter to a third of the size.
 - ``int8``, networks over frames: weights in eight bits, and the products with them, whose other factor is
   scaled anew each time; sums, states and activations stay floats. A quarter to a third of the size. It is
-  quicker for convolutions and GRU (0.4 to 0.8 of the time), not for LSTM layers alone (0.8 to 2 times).
+  quicker for convolutions and GRU (0.2 to 0.8 of the time), not for LSTM layers alone (0.8 to 2 times).
 
 Networks over frames are not quantised further, because it was tried. With all arithmetic in eight bits,
 convolutions took half as long again and were half as exact; inside a loop, which recurrent layers become, the

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import warnings
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -93,6 +92,10 @@ class Workers:
         self, function: Callable[[_Item], _Result], items: Iterable[_Item], n_ahead: int
     ) -> Iterator[_Result]:
         from joblib import Parallel, delayed  # noqa: PLC0415 - only where there is something to share out
+        from joblib.externals.loky.process_executor import TerminatedWorkerError  # noqa: PLC0415
+
+        # One that has come to hold much memory is replaced by another, which harms nobody.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
 
         # One item at a time: each is a second's work or more, and the last ones should not wait in a batch.
         parallel = Parallel(
@@ -107,7 +110,7 @@ class Workers:
         try:
             for result in results:  # noqa: UP028 - `yield from` would close it before it can be hushed
                 yield result
-        except BrokenProcessPool:
+        except TerminatedWorkerError:
             raise TrainingError(
                 f"one of {self.n_jobs} processes was killed, most likely since memory ran out; wanted all to "
                 "end by themselves: give fewer with --jobs; the same command goes on from there"

@@ -25,8 +25,8 @@ class FrameExtractor:
     Frames are computed in blocks of one fixed size, because matrix products give other last bits for
     other shapes: so the rows are bitwise the same however the stream is cut into chunks.
 
-    Besides the specification's columns, each row ends in two measures, root mean square and harmonicity,
-    which tell voices from silence and noise.
+    Besides the specification's columns, each row holds two measures, root mean square and harmonicity, which
+    tell voices from silence and noise: of the samples as they came, whatever pre-emphasis the features want.
 
     Parameters
     ----------
@@ -52,25 +52,32 @@ class FrameExtractor:
         self._block = block
         self._padding = block - first_block
         self._banks = Banks(spec)
-        self._families = _with_measures(spec)
-        self.n_columns = sum(family.n_columns for family in self._families)
-        self._places = _places(self._families)
-        self.rms_column = self._places["rms"].start
-        self.harmonicity_column = self._places["harmonicity"].start
+        families, n_own = _with_measures(spec), len(spec.families)
+        slices = _places(families)
+        self.n_columns = slices[-1].stop
+        # By the last of that name: where there is pre-emphasis, the measures stand behind the features.
+        by_key = {family.key: place for family, place in zip(families, slices, strict=True)}
+        self.rms_column = by_key["rms"].start
+        self.harmonicity_column = by_key["harmonicity"].start
+        own = {family.key: place for family, place in zip(families[:n_own], slices, strict=False)}
         self._deltas = tuple(
-            (self._places[f.key], self._places[f.of], _delta_matrix(f, block, spec.look_ahead))
-            for f in self._families
+            (own[f.key], own[f.of], _delta_matrix(f, block, spec.look_ahead))
+            for f in spec.families
             if isinstance(f, Delta)
         )
-        self._compute = tuple(
-            (self._places[family.key], builder(family, self._banks))
-            for family in self._families
+        compute = [
+            (place, builder(family, self._banks), number)
+            for number, (family, place) in enumerate(zip(families, slices, strict=True))
             if not isinstance(family, Delta)
-        )
+        ]
+        self._compute = tuple((place, function) for place, function, number in compute if number < n_own)
+        self._measure = tuple((place, function) for place, function, number in compute if number >= n_own)
         hop, length = spec.frame_hop, spec.frame_length
         self._span = (block - 1) * hop + length
         # Room for a block and as much again, so that samples are moved down only now and then.
         self._samples = np.zeros(4 * self._span, dtype=np.float64)
+        # The same before pre-emphasis; without any, the same array.
+        self._raw = np.zeros_like(self._samples) if spec.pre_emphasis else self._samples
         self._history = np.zeros((block + 2 * spec.look_ahead, self.n_columns))
         self.reset()
 
@@ -80,6 +87,7 @@ class FrameExtractor:
         self._begin = 0
         self._end = self._padding * self.spec.frame_hop
         self._samples[: self._end] = 0
+        self._raw[: self._end] = 0
         self._previous = 0.0
         self._begins = True
         # Rows before the stream's first frame: padding, and what deltas look ahead from.
@@ -108,6 +116,7 @@ class FrameExtractor:
         into = self._samples[self._end : self._end + len(samples)]
         into[:] = samples
         if self.spec.pre_emphasis:
+            self._raw[self._end : self._end + len(samples)] = into
             before = np.empty_like(into)
             before[0] = self._previous
             before[1:] = into[:-1]
@@ -118,15 +127,16 @@ class FrameExtractor:
     def _next_block(self) -> Array:
         """Compute the block that begins at the first sample held, and return the rows it completes."""
         hop, ahead = self.spec.frame_hop, self.spec.look_ahead
-        held = self._samples[self._begin : self._begin + self._span]
-        frames = np.lib.stride_tricks.sliding_window_view(held, self.spec.frame_length)[::hop].copy()
         first = self._padding if self._begins else None
-        block = Block(frames, self._banks, first)
+        block = Block(self._frames(self._samples), self._banks, first)
+        raw = Block(self._frames(self._raw), self._banks, first) if self.spec.pre_emphasis else block
         history = self._history
         history[: 2 * ahead] = history[self._block :]
         newest = history[2 * ahead :]
         for place, compute in self._compute:
             newest[:, place] = compute(block)
+        for place, compute in self._measure:
+            newest[:, place] = compute(raw)
         if first is not None:
             history[: 2 * ahead + first] = newest[first]
         self._begin += self._block * hop
@@ -139,17 +149,29 @@ class FrameExtractor:
         self._n_drop -= n_dropped
         return rows[n_dropped:]
 
+    def _frames(self, samples: Array) -> Array:
+        """Return the next block's frames [shape=(block, frame_length)]."""
+        held = samples[self._begin : self._begin + self._span]
+        return np.lib.stride_tricks.sliding_window_view(held, self.spec.frame_length)[
+            :: self.spec.frame_hop
+        ].copy()
+
     def _move_down(self) -> None:
         """Move the samples still needed to the front once there is little room behind them."""
         if len(self._samples) - self._end < self._span:
             n_held = self._end - self._begin
             self._samples[:n_held] = self._samples[self._begin : self._end].copy()
+            if self.spec.pre_emphasis:
+                self._raw[:n_held] = self._raw[self._begin : self._end].copy()
             self._begin, self._end = 0, n_held
 
 
 def _with_measures(spec: FeatureSpec) -> tuple[AnyFamily, ...]:
-    """Return the specification's families, and behind them the measures it lacks."""
-    present = {family.key for family in spec.families}
+    """Return the specification's families, and behind them the measures that are none of them.
+
+    After pre-emphasis neither is: the features' own would tell voices from noise by their high frequencies.
+    """
+    present = set() if spec.pre_emphasis else {family.key for family in spec.families}
     measures = (replace(family, pool=()) for family in (Rms(), Harmonicity()) if family.key not in present)
     return (*spec.families, *measures)
 
@@ -164,10 +186,11 @@ def _delta_matrix(family: Delta, block: int, look_ahead: int) -> Array:
     return matrix
 
 
-def _places(families: tuple[AnyFamily, ...]) -> dict[str, slice]:
-    places = {}
+def _places(families: tuple[AnyFamily, ...]) -> list[slice]:
+    """Return the columns of each family."""
+    places = []
     column = 0
     for family in families:
-        places[family.key] = slice(column, column + family.n_columns)
+        places.append(slice(column, column + family.n_columns))
         column += family.n_columns
     return places

@@ -141,13 +141,14 @@ def test_what_was_kept_and_is_damaged_is_begun_anew(small: Recipe, tmp_path: Pat
     kept = tmp_path / "one.npz"
     model = epochs._compiled(small, table(), 3)
     fresh = model.get_weights()
-    now = [np.array(variable) + 1 for variable in epochs._variables(model)]
+    before = [np.array(variable) for variable in epochs._variables(model)]
+    now = [(value + 1).astype(value.dtype) for value in before]
     state = epochs._State([Epoch(1, 0.5, 0.5, 0.5, 0.5, 0.01)], fresh, now)
     epochs._keep(state, kept)
     data = kept.read_bytes()
     damages = [b"", b"no archive", data[: len(data) // 2]]
     # What another network left, all but the last of its variables alike.
-    for others in (now[:-1], [*now[:-1], np.zeros(3)], [*now, now[0]]):
+    for others in (now[:-1], [*now[:-1], np.zeros(5)], [*now, now[0]]):
         epochs._keep(epochs._State(state.history, fresh, others), kept)
         damages.append(kept.read_bytes())
     for damage in damages:

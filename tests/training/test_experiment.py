@@ -1,150 +1,258 @@
 from __future__ import annotations
 
-import shutil
-from typing import TYPE_CHECKING
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from realtime import artifact
-from realtime.classifier import Classifier
-from training import experiment
-from training.corpora import read_ravdess
+from realtime import artifact, classifier
+from realtime.artifact import Scores
+from realtime.errors import TrainingError
+from realtime.recognizer import Recognizer
+from realtime.types import Prediction
+from training import dataset, evaluation, experiment, fit, protocols, study
+from training.evaluation import Evaluation
+from training.recipes import digest
+from training.workers import Workers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from realtime.artifact import Card
+    from tests.training.conftest import Gather, Notes
     from training.corpora import Corpus
-    from training.fit import Epoch, Fitted
     from training.recipes import Recipe
 
-NAMES = ["random", "speaker-1", "speaker-2", "speaker-3", "shipped"]
+NETWORK_FILES = ("model.tflite", "preprocess.npz", "card.json")
+ESTIMATOR_FILES = ("model.skops", "preprocess.npz", "card.json")
 
 
-class Notes:
-    """A watcher that remembers, and interrupts where it is asked to."""
+class Silent:
+    """A watcher that nobody asks."""
 
-    def __init__(self, interrupt_at: str = "") -> None:
-        self.warnings: list[str] = []
-        self.n_clips = self.n_extracted = 0
-        self.names: list[str] = []
-        self.kept: list[bool] = []
-        self.epochs: list[Epoch] = []
-        self.interrupt_at = interrupt_at
-
-    def warn(self, line: str) -> None:
-        self.warnings.append(line)
-
-    def extract(self, n_clips: int) -> None:
-        self.n_clips = n_clips
-
-    def extracted(self, n_clips: int) -> None:
-        self.n_extracted += n_clips
-
-    def train(self, name: str, number: int, n_total: int, n_epochs: int) -> None:
-        assert number <= n_total
-        assert n_epochs > 0
-        if name == self.interrupt_at:
-            raise KeyboardInterrupt
-        self.names.append(name)
-
-    def epoch(self, epoch: Epoch) -> None:
-        self.epochs.append(epoch)
-
-    def trained(self, fitted: Fitted, *, kept: bool) -> None:
-        assert fitted.weights
-        self.kept.append(kept)
+    def warn(self, line: str) -> None: ...
+    def begin(self, title: str, n_steps: int) -> None: ...
+    def advance(self, n_steps: int = 1, note: str = "") -> None: ...
+    def end(self, note: str = "") -> None: ...
 
 
 def run(
-    recipe: Recipe,
+    recipe: Recipe, corpus: Corpus, out: Path, cache: Path, *, watcher: Any = None, **changes: Any
+) -> Card:
+    clips = [hashlib.sha256(clip.path.read_bytes()).hexdigest() for clip in corpus.clips]
+    settings: dict[str, Any] = {
+        "seed": 5,
+        "quantisation": "float32",
+        "workers": Workers(),
+        "fresh": False,
+        "with_report": False,
+    } | changes
+    return experiment.run(recipe, corpus, clips, out, cache=cache, watcher=watcher or Silent(), **settings)
+
+
+def files(folder: Path, names: tuple[str, ...]) -> list[bytes]:
+    return [(folder / name).read_bytes() for name in names]
+
+
+def predictions(folder: Path, corpus: Corpus) -> list[Prediction]:
+    """Return what the recognizer says of a recording."""
+    model = classifier.load(folder)
+    recognizer = Recognizer(model)
+    samples = dataset.read_clip(corpus.clips[0].path, model.spec.sample_rate)
+    events = [*recognizer.push(samples), *recognizer.finish()]
+    return [event for event in events if isinstance(event, Prediction)]
+
+
+def write_scores(folder: Path, recipe: Recipe, **changes: Any) -> Evaluation:
+    figures = Scores(n=9, accuracy=0.5, uar=0.4, macro_f1=0.3, ece=0.1, confusion=[[3, 0, 0]] * 3)
+    measured = Evaluation(
+        recipe=recipe.name,
+        recipe_sha256=digest(recipe),
+        labels=list(recipe.labels),
+        corpora=["ravdess"],
+        commands={"speaker": f"tonewatch-train evaluate {recipe.name} --protocols speaker"},
+        seeds={"speaker": [42]},
+        versions={},
+        thresholds={"0.9": 0.75},
+        scores={"speaker": {"clips": {"all": figures}}},
+    )
+    measured = msgspec.structs.replace(measured, **changes)
+    evaluation.write(folder, measured)
+    return measured
+
+
+@pytest.fixture(scope="module")
+def network(quick: Recipe, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a network; what it was trained from lies beside it, in ``cache``."""
+    folder = tmp_path_factory.mktemp("network")
+    run(quick, corpus, folder / "tiny", folder / "cache")
+    return folder / "tiny"
+
+
+@pytest.fixture(scope="module")
+def estimator(forest: Recipe, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("estimator")
+    run(forest, corpus, folder / "tiny-forest", folder / "cache")
+    return folder / "tiny-forest"
+
+
+def test_a_networks_card_says_what_it_is(network: Path, quick: Recipe) -> None:
+    card = artifact.read(network).card
+    assert (card.name, card.runtime, card.quantisation) == ("tiny", "tflite", "float32")
+    training = card.training
+    assert (training.recipe, training.recipe_sha256) == ("tiny", digest(quick))
+    assert training.corpora == ["ravdess"]
+    assert training.labels == {"ravdess": list(quick.labels)}
+    assert "CC BY-NC-SA 4.0" in training.licence
+    assert training.command == "tonewatch-train fit tiny --out models/tiny --seed 5 --quantise float32"
+    assert training.seed == 5
+    # All but the last fold's two speakers, by whom it stopped.
+    assert training.n_clips == 30
+    assert training.note.startswith("trained on all speakers but ravdess-05, ravdess-06")
+    assert training.versions == study.versions()
+    assert 0 <= training.parity <= 1e-4
+    assert (card.n_features, card.n_selected, card.input_shape) == (44, 20, [1, 20])
+    assert (card.scores, card.thresholds) == ({}, {})
+    assert "tonewatch-train evaluate tiny" in card.scores_note
+    assert set(card.exports) == {"float32", "float16", "int8"}
+    assert card.exports["float32"].n_bytes == (network / "model.tflite").stat().st_size
+    assert str(network.parent) not in (network / "card.json").read_text()
+
+
+def test_an_estimators_card_says_what_it_is(estimator: Path) -> None:
+    card = artifact.read(estimator).card
+    assert (card.runtime, card.quantisation, card.input_shape) == ("skops", "float32", [1, 44])
+    # On both parts in the end.
+    assert card.training.n_clips == 45
+    assert "trained on all speakers; how long" in card.training.note
+    assert set(card.exports) == {"skops"}
+    assert card.exports["skops"].n_bytes == (estimator / "model.skops").stat().st_size
+    assert card.training.parity <= 1e-4
+
+
+@pytest.mark.parametrize("kind", ["network", "estimator"])
+def test_the_recognizer_runs_it(
+    kind: str, corpus: Corpus, gather_study: Gather, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(kind)
+    recipe = request.getfixturevalue({"network": "quick", "estimator": "forest"}[kind])
+    found = predictions(folder, corpus)
+    assert found
+    gathered = gather_study(recipe, corpus, folder.parent / "cache")
+    fitted = study.train_one(gathered, protocols.shipped(gathered.corpus, 5))
+    rows = gathered.examples.windows.rows(np.array([0]), copies=False)
+    inputs = fitted.preprocessing(gathered.examples.windows.features[rows])
+    wanted = fit.predict(recipe, fitted, inputs)
+    assert len(found) == len(wanted)
+    for prediction, probabilities in zip(found, wanted, strict=True):
+        assert prediction.stream.labels == recipe.labels
+        assert np.asarray(prediction.probabilities) == pytest.approx(probabilities, abs=1e-4)
+
+
+def test_an_interrupted_fit_goes_on_and_the_same_seed_gives_the_same_bytes(
+    network: Path, quick: Recipe, corpus: Corpus, tmp_path: Path, watcher: Notes
+) -> None:
+    watcher.interrupt_at = "training"
+    with pytest.raises(KeyboardInterrupt):
+        run(quick, corpus, tmp_path / "tiny", tmp_path / "cache", watcher=watcher)
+    assert not (tmp_path / "tiny").exists()
+    (left,) = (tmp_path / "cache" / "models").iterdir()
+    assert left.name.endswith(".unfinished.npz")
+    watcher.interrupt_at = ""
+    watcher.stages.clear()
+    card = run(quick, corpus, tmp_path / "tiny", tmp_path / "cache", watcher=watcher)
+    assert files(tmp_path / "tiny", NETWORK_FILES) == files(network, NETWORK_FILES)
+    assert artifact.read(tmp_path / "tiny").card == card
+    assert watcher.stages == ["features", "features of varied copies", "training", "exports"]
+    assert watcher.n_done["features"] == watcher.n_done["features of varied copies"] == 45
+    # Both epochs are told of, the one before the interrupt too.
+    assert watcher.n_done["training"] == 2
+    assert not list((tmp_path / "cache").rglob("*.unfinished*"))
+
+
+def test_an_estimator_of_the_same_seed_is_the_same_bytes(
+    estimator: Path, forest: Recipe, corpus: Corpus, tmp_path: Path
+) -> None:
+    run(forest, corpus, tmp_path / "tiny-forest", tmp_path / "cache")
+    assert files(tmp_path / "tiny-forest", ESTIMATOR_FILES) == files(estimator, ESTIMATOR_FILES)
+    run(forest, corpus, tmp_path / "other" / "tiny-forest", tmp_path / "cache", seed=6)
+    assert (tmp_path / "other" / "tiny-forest" / "model.skops").read_bytes() != files(
+        estimator, ESTIMATOR_FILES
+    )[0]
+
+
+def test_scores_of_the_same_recipe_go_into_the_card(
+    forest: Recipe, corpus: Corpus, estimator: Path, tmp_path: Path, watcher: Notes
+) -> None:
+    out = tmp_path / "tiny-forest"
+    measured = write_scores(out, forest)
+    card = run(forest, corpus, out, estimator.parent / "cache", watcher=watcher)
+    assert card.scores == measured.scores
+    assert card.thresholds == {"0.9": 0.75}
+    assert "--protocols speaker" in card.scores_note
+    assert card.exports["skops"].accuracy == 0.5
+    assert not watcher.warnings
+    # What was measured stays what it is.
+    assert evaluation.read(out) == measured
+
+
+@pytest.mark.parametrize("changes", [{"recipe_sha256": "of another"}, {"corpora": ["ravdess", "nemo"]}])
+def test_scores_of_another_recipe_are_left_out(
+    forest: Recipe,
     corpus: Corpus,
-    out: Path,
-    cache: Path,
+    estimator: Path,
+    tmp_path: Path,
     watcher: Notes,
     *,
-    seed: int = 5,
-    fresh: bool = False,
-) -> Card:
-    return experiment.run(
-        recipe,
-        corpus,
-        out,
-        seed=seed,
-        cache=cache,
-        quantisation="float32",
-        n_jobs=1,
-        fresh=fresh,
-        watcher=watcher,
-    )
-
-
-@pytest.mark.slow
-def test_a_fit_makes_a_model_that_runs_and_the_same_again(
-    quick: Recipe, corpus: Corpus, tmp_path: Path
+    changes: dict[str, Any],
 ) -> None:
-    notes = Notes()
-    card = run(quick, corpus, tmp_path / "tiny", tmp_path / "cache", notes)
-
-    model = artifact.read(tmp_path / "tiny")
-    assert model.card == card
-    assert (card.name, card.training.recipe, card.training.corpora) == ("tiny", "tiny", ["RAVDESS"])
-    assert "CC BY-NC-SA 4.0" in card.training.licence
-    assert card.training.command == "tonewatch-train fit tiny --out models/tiny --seed 5 --quantise float32"
-    assert 0 <= card.training.parity <= 1e-4
-    assert card.training.n_clips == 30
-    assert (card.n_features, card.n_selected) == (44, 20)
-    assert set(card.scores) == {"random", "speaker"}
-    assert card.scores["speaker"]["clips"]["all"].n == 45
-    assert "ravdess-05, ravdess-06" in card.scores_note
-    assert str(tmp_path) not in (tmp_path / "tiny" / "card.json").read_text()
-    probabilities = Classifier(model).predict(np.zeros(44, dtype=np.float32))
-    assert probabilities.sum() == pytest.approx(1)
-
-    # Angry clips are no part of this recipe.
-    assert notes.n_clips == notes.n_extracted == 45
-    assert notes.names == NAMES
-    assert notes.kept == [False] * 5
-    assert len(notes.epochs) == 10
-
-    run(quick, corpus, tmp_path / "again" / "tiny", tmp_path / "other cache", Notes())
-    for name in (artifact.MODEL_FILE, artifact.PREPROCESS_FILE, artifact.CARD_FILE):
-        assert (tmp_path / "tiny" / name).read_bytes() == (tmp_path / "again" / "tiny" / name).read_bytes(), (
-            name
-        )
+    out = tmp_path / "tiny-forest"
+    write_scores(out, forest, **changes)
+    card = run(forest, corpus, out, estimator.parent / "cache", watcher=watcher)
+    assert (card.scores, card.thresholds) == ({}, {})
+    assert len(watcher.warnings) == 1
+    assert "is of another recipe or other corpora; left out of the card" in watcher.warnings[0]
 
 
-@pytest.mark.slow
-def test_an_interrupted_fit_goes_on_from_there(quick: Recipe, corpus: Corpus, tmp_path: Path) -> None:
-    out, cache = tmp_path / "tiny", tmp_path / "cache"
-    with pytest.raises(KeyboardInterrupt):
-        run(quick, corpus, out, cache, Notes(interrupt_at="speaker-2"))
-    assert not out.exists()
-    notes = Notes()
-    card = run(quick, corpus, out, cache, notes)
-    assert notes.kept == [True, True, False, False, False]
-
-    done = Notes()
-    assert run(quick, corpus, out, cache, done) == card
-    assert done.kept == [True] * 5
-    assert not done.epochs
-
-    # Another seed is another fit, and --fresh trains what is kept.
-    for other in (Notes(interrupt_at="speaker-1"), Notes(interrupt_at="speaker-1")):
-        with pytest.raises(KeyboardInterrupt):
-            run(quick, corpus, out, cache, other, seed=6, fresh=True)
-        assert other.kept == [False]
+def test_damaged_scores_are_told_before_anything_is_done(
+    forest: Recipe, corpus: Corpus, tmp_path: Path, watcher: Notes
+) -> None:
+    (tmp_path / "tiny-forest").mkdir()
+    (tmp_path / "tiny-forest" / "scores.json").write_text("{")
+    with pytest.raises(TrainingError, match="not an evaluation"):
+        run(forest, corpus, tmp_path / "tiny-forest", tmp_path / "cache", watcher=watcher)
+    assert not watcher.stages
 
 
-@pytest.mark.slow
-def test_what_is_left_out_is_told(quick: Recipe, corpus_folder: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(corpus_folder, tmp_path / "corpus")
-    (folder / "hello.wav").touch()
-    (folder / "03-01-01-01-01-03-01.wav").write_text("no audio")
-    notes = Notes(interrupt_at="random")
-    with pytest.raises(KeyboardInterrupt):
-        run(quick, read_ravdess(folder), tmp_path / "tiny", tmp_path / "cache", notes)
-    assert len(notes.warnings) == 2
-    assert "hello.wav" in notes.warnings[0]
-    assert "03-01-01-01-01-03-01.wav" in notes.warnings[1]
+def test_several_corpora_stand_in_the_card(forest: Recipe, both: Corpus, cache: Path, tmp_path: Path) -> None:
+    card = run(forest, both, tmp_path / "tiny-forest", cache)
+    assert card.training.corpora == ["ravdess", "nemo"]
+    assert card.training.labels == {
+        "ravdess": ["neutral", "calm", "happy"],
+        "nemo": ["neutral", "happy"],
+    }
+    assert card.training.command.endswith("--data ravdess --data nemo")
+
+
+def test_a_fit_has_its_report(
+    forest: Recipe, corpus: Corpus, estimator: Path, tmp_path: Path, watcher: Notes
+) -> None:
+    out = tmp_path / "tiny-forest"
+    run(forest, corpus, out, estimator.parent / "cache", watcher=watcher, with_report=True)
+    assert (out / "report" / "report.html").stat().st_size > 1000
+    assert list((out / "report" / "pictures").glob("*.svg"))
+    assert "report" in watcher.stages
+    # The model is none of its business.
+    assert files(out, ESTIMATOR_FILES) == files(estimator, ESTIMATOR_FILES)
+
+
+def test_a_recipe_of_ones_own_may_be_named_otherwise(
+    forest: Recipe, corpus: Corpus, estimator: Path, tmp_path: Path
+) -> None:
+    renamed = replace(forest, name="renamed", description="otherwise")
+    card = run(renamed, corpus, tmp_path / "my-model", estimator.parent / "cache")
+    assert (card.name, card.training.recipe) == ("my-model", "renamed")
+    assert (tmp_path / "my-model" / "model.skops").read_bytes() == (estimator / "model.skops").read_bytes()

@@ -144,7 +144,8 @@ def test_each_frame_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = n_computed
     for k in range(1, 5):
         extractor.push(SAMPLES[WINDOW + (k - 1) * HOP : WINDOW + k * HOP])
-        assert n_computed == first + k * HOP // 200
+        # Twice, since there is pre-emphasis: features see each frame after it, the measures before it.
+        assert n_computed == first + 2 * k * HOP // 200
 
 
 def test_a_window_sees_nothing_outside_itself_but_what_deltas_look_back_on() -> None:
@@ -176,3 +177,20 @@ def test_frames_output_is_the_matrix() -> None:
 def test_windows_that_are_no_whole_number_of_frames_are_refused(window: int, hop: int, wanted: str) -> None:
     with pytest.raises(FeatureError, match=wanted):
         WindowExtractor(EVERY_KIND_OF_STATE, window=window, hop=hop)
+
+
+@pytest.mark.parametrize("own", [(), (Rms(pool=("mean",)),)], ids=["measures added", "RMS a feature too"])
+def test_pre_emphasis_changes_nothing_about_what_is_heard(own: tuple[Rms, ...]) -> None:
+    plain, emphasised = (
+        WindowExtractor(
+            FeatureSpec(families=(*own, Mel(n=20, pool=("mean",))), pre_emphasis=coefficient),
+            window=WINDOW,
+            hop=HOP,
+        ).push(SAMPLES)
+        for coefficient in (0.0, 0.97)
+    )
+    assert plain
+    for one, other in zip(plain, emphasised, strict=True):
+        np.testing.assert_array_equal(one.rms, other.rms)
+        np.testing.assert_array_equal(one.harmonicity, other.harmonicity)
+        assert not np.allclose(one.features, other.features)
