@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
-from realtime import artifact, classifier
 from training import evaluation
 from training.recipes import digest, find_recipe, recipe_names
 
@@ -18,7 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from realtime.artifact import Scores
-    from realtime.loaded import LoadedModel
     from training.evaluation import Evaluation
     from training.recipes import Recipe
 
@@ -44,13 +39,9 @@ NOTE = (
     "streamed recognizer; adapted, speaker accuracy with features normalised by the unheard speaker's other "
     "clips; cross, the mean UAR of both directions between two corpora on neutral, happy, sad and angry "
     "(chance 0.25); robust, the mean over all degradations of the test clips. reported is the authors' own "
-    "figure, on a split that shares speakers. Size and microseconds per prediction are those of the model "
-    "as it is shipped."
+    "figure, on a split that shares speakers. Size and microseconds per prediction, without features, are "
+    "those of the float32 network, or of scikit-learn's estimator."
 )
-
-
-_N_TIMED, _N_ROUNDS = 50, 5
-"""Predictions that are timed, and how often."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,34 +66,21 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the recipe is still what was measured."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What lies in a model's folder."""
-
-    recipe: Recipe
-    evaluation: Evaluation | None
-    model: LoadedModel | None
-
-
 def compare(folder: Path) -> tuple[Row, ...]:
     """Return a row for each recipe that comes with the program, from the models' folders below this one.
 
     Raises
     ------
-    TrainingError, ArtifactError
-        Where a folder holds something else than scores or a model.
+    TrainingError
+        Where a folder holds something else than scores.
     """
-    rows = []
-    for name in recipe_names():
-        own = folder / name
-        model = classifier.load(own) if (own / artifact.CARD_FILE).exists() else None
-        rows.append(_row(_Found(find_recipe(name), evaluation.read(own), model)))
+    rows = [_row(find_recipe(name), evaluation.read(folder / name)) for name in recipe_names()]
     # The best on strangers' voices first; those not measured last.
     return tuple(sorted(rows, key=lambda row: (-(row.speaker_uar or -1), row.recipe)))
 
 
-def _row(found: _Found) -> Row:
-    recipe, measured, model = found.recipe, found.evaluation, found.model
+def _row(recipe: Recipe, measured: Evaluation | None) -> Row:
+    cost = None if measured is None else measured.cost
     scores = {} if measured is None else measured.scores
 
     def figure(protocol: str, name: str = "accuracy", unit: str = "clips") -> float | None:
@@ -125,27 +103,10 @@ def _row(found: _Found) -> Row:
         ),
         robust=_mean(scores, lambda name: name.startswith("robust/"), "accuracy"),
         n_seeds=min((len(seeds) for seeds in measured.seeds.values()), default=0) if measured else 0,
-        n_bytes=None if model is None else len(model.artifact.model),
-        us_per_prediction=None if model is None else _time(model),
+        n_bytes=None if cost is None else cost.n_bytes,
+        us_per_prediction=None if cost is None else cost.us_per_prediction,
         is_current=measured is None or measured.recipe_sha256 == digest(recipe),
     )
-
-
-def _time(model: LoadedModel) -> float:
-    """Return the microseconds that one prediction takes without its features, in the best of some rounds."""
-    spec = model.spec
-    n_frames = spec.n_frames(model.window)
-    shape = (n_frames, spec.n_values) if spec.output == "frames" else (spec.n_values,)
-    # Values as the scaler expects them: where sums overflow, processors are slower.
-    windows = np.zeros((_N_TIMED, *shape), dtype=np.float32)
-    windows[..., model.artifact.preprocessing.selected] = model.artifact.preprocessing.mean
-    taken = []
-    for _ in range(_N_ROUNDS):
-        before = time.perf_counter()
-        for window in windows:
-            model.predict(window)
-        taken.append((time.perf_counter() - before) / _N_TIMED)
-    return float(f"{1e6 * min(taken):.3g}")
 
 
 def _mean(

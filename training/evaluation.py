@@ -28,6 +28,15 @@ _NOTE = (
 )
 
 
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model costs where it runs, as float32 or as scikit-learn's."""
+
+    n_bytes: int
+    """Size of its file."""
+    us_per_prediction: float
+    """Microseconds for one window's features, on the machine that evaluated it."""
+
+
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How good a recipe's models are."""
 
@@ -43,6 +52,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """By protocol."""
     versions: dict[str, str]
     """Packages that it was measured with."""
+    cost: Cost | None = None
+    """Of one of the models."""
     thresholds: dict[str, float] = {}
     """By precision, the smoothed probability from which on so large a share of labels is right."""
     scores: dict[str, dict[str, dict[str, Scores]]]
@@ -64,6 +75,7 @@ def merge(old: Evaluation | None, new: Evaluation) -> Evaluation:
         new,
         commands=old.commands | new.commands,
         seeds=old.seeds | new.seeds,
+        cost=new.cost or old.cost,
         thresholds=new.thresholds or old.thresholds,
         scores=kept | new.scores,
     )

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from realtime import artifact
-from realtime.artifact import FORMAT_VERSION, Artifact, Card, Export, Training
+from realtime.artifact import Artifact, Card, Export
 from realtime.classifier import Classifier
 from realtime.estimator import Estimator
 from training import evaluation, export, protocols, study
+from training.drafts import draft_card
 from training.estimators import make_probe
 from training.fit import predict, rebuild
 from training.recipes import digest
@@ -116,7 +117,7 @@ def run(
         )
         measured = None
     made = _Made(gathered, task, fitted)
-    card = _card(made, out, seed=seed, quantisation=quantisation)
+    card = draft_card(gathered, task, fitted, out.resolve().name, quantisation)
     written = _write(made, card, measured, out, watcher)
     if with_report:
         _report(made, written, out, watcher)
@@ -171,56 +172,3 @@ def _write(made: _Made, card: Card, measured: Evaluation | None, out: Path, watc
     if measured is not None:
         card = evaluation.into_card(card, measured)
     return artifact.write(out, card=card, preprocessing=fitted.preprocessing, model=model, probe=probe)
-
-
-def _card(made: _Made, out: Path, *, seed: int, quantisation: Quantisation) -> Card:
-    task, fitted = made.task, made.fitted
-    recipe, corpus = made.gathered.recipe, made.gathered.corpus
-    n_selected = len(fitted.preprocessing.selected)
-    n_frames = recipe.features.n_frames(recipe.window)
-    data = "" if list(corpus.labels) == ["ravdess"] else "".join(f" --data {name}" for name in corpus.labels)
-    training = Training(
-        recipe=recipe.name,
-        recipe_sha256=digest(recipe),
-        command=f"tonewatch-train fit {recipe.name} --out models/{out.resolve().name} --seed {seed} "
-        f"--quantise {quantisation}{data}",
-        corpora=list(corpus.labels),
-        labels={
-            name: [label for label in recipe.labels if label in known]
-            for name, known in corpus.labels.items()
-        },
-        licence=corpus.licence,
-        seed=seed,
-        n_clips=len(task.split.train) + (len(task.split.inner) if recipe.fitting.refit else 0),
-        n_windows=fitted.n_windows,
-        versions=study.versions(),
-        note=_note(made),
-    )
-    return Card(
-        format_version=FORMAT_VERSION,
-        name=out.resolve().name,
-        description=recipe.description,
-        runtime="tflite" if recipe.is_network else "skops",
-        labels=list(recipe.labels),
-        features=recipe.features.to_dict(),
-        window=recipe.window,
-        hop=recipe.hop,
-        n_features=recipe.features.n_values,
-        n_selected=n_selected,
-        smoothing=recipe.smoothing,
-        temperature=fitted.temperature,
-        input_shape=[1, n_frames, n_selected] if recipe.sees_frames else [1, n_selected],
-        output_shape=[1, len(recipe.labels)],
-        quantisation=quantisation if recipe.is_network else "float32",
-        training=training,
-        scores_note=evaluation.missing_note(recipe.name),
-        sha256={},
-    )
-
-
-def _note(made: _Made) -> str:
-    clips = made.gathered.clips
-    inner = ", ".join(sorted({clips[index].speaker for index in made.task.split.inner}))
-    if made.gathered.recipe.fitting.refit:
-        return f"trained on all speakers; how long, and its temperature, by training on all but {inner}"
-    return f"trained on all speakers but {inner}, by whom its training was stopped and its temperature set"

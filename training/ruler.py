@@ -11,6 +11,7 @@ import numpy.typing as npt
 from training import evaluate, protocols
 from training.augmentation import CONDITIONS, Noises
 from training.dataset import Degraded
+from training.drafts import measure_cost
 from training.export import QUANTISATIONS
 from training.judgement import (
     Judged,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from realtime.artifact import Scores
     from training.dataset import Windows
+    from training.evaluation import Cost
     from training.export import Quantisation
     from training.fit import Fitted
     from training.progress import Watcher
@@ -56,10 +58,13 @@ class Measured:
     thresholds
         By precision, the smoothed probability from which on so large a share of labels is right, on
         strangers' voices; empty without the speaker protocol.
+    cost
+        Of the first model.
     """
 
     scores: dict[str, dict[str, dict[str, Scores]]]
     thresholds: dict[str, float]
+    cost: Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,8 @@ def measure(
         scores |= _score(study, own, name, by_seed)
     if "speaker" not in asked:
         scores = {name: units for name, units in scores.items() if name.partition("/")[0] != "speaker"}
-    return Measured(scores, _thresholds(study, trained) if "speaker" in asked else {})
+    thresholds = _thresholds(study, trained) if "speaker" in asked else {}
+    return Measured(scores, thresholds, measure_cost(study, trained[0].task, trained[0].fitted))
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,7 @@ def run(arguments: argparse.Namespace) -> None:
         commands={protocol: _command(arguments, protocol) for protocol in asked},
         seeds={protocol: list(seeds) for protocol in asked},
         versions=study.versions(),
+        cost=measured.cost,
         thresholds=measured.thresholds,
         scores=measured.scores,
     )

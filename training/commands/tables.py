@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def print_scores(scores: dict[str, dict[str, dict[str, Scores]]]) -> None:
     """Print every protocol's figures on all clips and windows, with 95% intervals, to standard output."""
-    width = max((len(protocol) for protocol in scores), default=8) + 2
+    width = max(len(protocol) for protocol in ("protocol", *scores)) + 2
     print(f"{'protocol':{width}}{'unit':9}{'n':>6}{'accuracy':>22}{'UAR':>22}{'macro F1':>10}{'ECE':>8}")
     for protocol, units in scores.items():
         for unit, parts in units.items():
