@@ -122,7 +122,8 @@ def print_score(console: Console, score: Score, trained_on: Sequence[str] = ()) 
         f"accuracy {_percent(score.accuracy)}, macro F1 {score.macro_f1:.2f}, "
         f"on {score.n} recording{'s' if score.n > 1 else ''} with a label in the name"
     )
-    if "RAVDESS" in trained_on:
+    # Cards of version 1 have the title, later ones the name.
+    if "ravdess" in {name.lower() for name in trained_on}:
         console.print(
             "This model was trained on RAVDESS: if these are recordings of it, the figure says nothing about "
             "voices that it has not heard. `tonewatch models NAME` shows what does."

@@ -52,7 +52,7 @@ def _insisting() -> Iterator[None]:
             before(dropped)
             return
         # From elsewhere, and later: here it would be dropped once more.
-        again = threading.Timer(_AGAIN_AFTER_S, _thread.interrupt_main)
+        again = threading.Timer(_AGAIN_AFTER_S, _interrupt)
         again.daemon = True
         again.start()
 
@@ -61,6 +61,15 @@ def _insisting() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = before
+
+
+def _interrupt() -> None:
+    """Interrupt the main thread, as Ctrl-C does: also where it waits for something."""
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -190,7 +190,7 @@ def test_score() -> None:
     assert printed(lambda console: reports.print_score(console, one)).splitlines() == [
         "accuracy 100.0%, macro F1 1.00, on 1 recording with a label in the name"
     ]
-    known = printed(lambda console: reports.print_score(console, one, ["RAVDESS"]))
+    known = printed(lambda console: reports.print_score(console, one, ["ravdess"]))
     assert "This model was trained on RAVDESS" in known
 
 

@@ -20,7 +20,7 @@ from realtime.errors import CorpusError, SourceError
 from realtime.features import WindowExtractor
 from realtime.sources.file import FileSource
 from training import corpora, dataset
-from training.augmentation import CONDITIONS, Noises, degrade
+from training.augmentation import CONDITIONS, Noises, clip_rng, degrade
 from training.dataset import AsItIs, Copies, Degraded
 from training.recipes.schema import Gain, Noise, Silence
 from training.workers import Workers
@@ -117,7 +117,7 @@ def test_a_degraded_clip_stands_for_the_clip(recipe: Recipe, clips: list[Clip], 
     assert not found.copy.any()
     digest = hashlib.sha256(clips[0].path.read_bytes()).hexdigest()
     samples = dataset.read_clip(clips[0].path, recipe.features.sample_rate)
-    rng = dataset.clip_rng(digest)
+    rng = clip_rng(digest)
     quiet = degrade(samples, recipe.features.sample_rate, QUIET, rng, Noises())
     soundfile.write(tmp_path / "quiet.wav", quiet, recipe.features.sample_rate, subtype="FLOAT")
     assert np.array_equal(

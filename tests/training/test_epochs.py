@@ -15,6 +15,7 @@ import pytest
 
 from realtime.errors import TrainingError
 from training import epochs
+from training.augmentation import vary_inputs
 from training.epochs import Epoch, Table, best_epoch, run, train
 from training.recipes.schema import Fitting, Inputs
 
@@ -65,7 +66,6 @@ class Interrupt:
         self.number, self.where = number, where
         if where == "within":
             # The second batch of that epoch: the network has learnt from the first one.
-            original = epochs.vary_inputs
             n_calls = 0
 
             def vary(inputs: Any, targets: Any, settings: Any, rng: Any) -> tuple[Any, Any]:
@@ -75,7 +75,7 @@ class Interrupt:
                     model = epochs._compiled_now  # type: ignore[attr-defined]
                     model.fit(inputs[:16], targets[:16, :-1], sample_weight=targets[:16, -1], verbose=0)
                     raise KeyboardInterrupt
-                return original(inputs, targets, settings, rng)
+                return vary_inputs(inputs, targets, settings, rng)
 
             compiled = epochs._compiled
 
@@ -331,7 +331,8 @@ def test_inner_rows_are_judged_among_their_corpus_classes(small: Recipe) -> None
     # With the true class alone, every row is right.
     known = np.eye(LABELS, dtype=np.bool_)[own.labels]
     loss, accuracy = epochs._judge(model, replace(own, known=known))
-    assert (accuracy, loss) == (1.0, pytest.approx(0, abs=1e-4))
+    assert accuracy == 1.0
+    assert loss == pytest.approx(0, abs=1e-4)
 
 
 def test_smoothed_labels_are_spread_over_known_classes() -> None:

@@ -9,16 +9,16 @@ import pytest
 
 from realtime.errors import TrainingError
 from training import fit as module
+from training.epochs import Epoch, run
+from training.estimators import fit_estimator
 from training.fit import Examples, Fitted, fit, fit_temperature, predict, rebuild, temper
 from training.splits import Split, split_by_fold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import numpy.typing as npt
 
-    from training.epochs import Epoch
     from training.recipes import Recipe
     from training.study import Study
 
@@ -46,7 +46,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     def pretend(recipe: Recipe, table: Any, **settings: Any) -> tuple[Any, tuple[Epoch, ...]]:
         calls.append({"recipe": recipe, "table": table, **settings})
         history = tuple(
-            module.Epoch(number, 0.5, 0.5, 0.5, accuracy, rate)
+            Epoch(number, 0.5, 0.5, 0.5, accuracy, rate)
             for number, (accuracy, rate) in enumerate([(0.5, 0.1), (0.7, 0.2), (0.7, 0.3), (0.1, 0.4)], 1)
         )
         return Model(), history
@@ -118,7 +118,7 @@ def test_inner_predictions_are_those_of_the_inner_part(
     assert predict(recipe, fitted, inputs) == pytest.approx(fitted.inner_probabilities, abs=1e-6)
     labels = study.truth.labels[study.examples.windows.clip[rows]]
     network = rebuild(recipe, fitted, inputs.shape[1])
-    assert fitted.temperature == fit_temperature(module.run(network, inputs), labels)
+    assert fitted.temperature == fit_temperature(run(network, inputs), labels)
 
 
 def test_a_networks_test_part_changes_nothing(
@@ -213,11 +213,10 @@ def test_class_weights_reach_the_model(
     forest: Recipe, study: Study, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[Any] = []
-    original: Callable[..., bytes] = module.fit_estimator
 
     def spy(*arguments: Any, weights: Any, **others: Any) -> bytes:
         given.append(weights)
-        return original(*arguments, weights=weights, **others)
+        return fit_estimator(*arguments, weights=weights, **others)
 
     monkeypatch.setattr(module, "fit_estimator", spy)
     fitting = msgspec.structs.replace(forest.fitting, refit=False)
@@ -250,7 +249,8 @@ def test_classes_that_a_corpus_does_not_know_do_not_cool_the_model(
         assert len(labels) == len(inputs)
         # Half of the probability is a class's that was never heard; of the rest, nine in ten are right.
         right = np.where(np.arange(len(labels)) % 10 < 9, labels, 2 - labels)
-        return (0.5 * np.eye(3)[1] + 0.45 * np.eye(3)[right] + 0.05 * np.eye(3)[2 - right]).astype(np.float32)
+        shares = 0.5 * np.eye(3)[1] + 0.45 * np.eye(3)[right] + 0.05 * np.eye(3)[2 - right]
+        return np.asarray(shares, dtype=np.float32)
 
     monkeypatch.setattr(module, "run", answer)
     found = fit(recipe, replace(study.examples, known=known), own, seed=3)

@@ -18,7 +18,8 @@ FIGURES = ("accuracy", "uar", "macro_f1", "ece")
 
 
 def one_hot(labels: Any, n: int = 3, sure: float = 1.0) -> npt.NDArray[Any]:
-    return (np.eye(n)[labels] * sure + (1 - sure) / n).astype(np.float32)
+    probabilities: npt.NDArray[Any] = (np.eye(n)[labels] * sure + (1 - sure) / n).astype(np.float32)
+    return probabilities
 
 
 def outcome(
