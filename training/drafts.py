@@ -56,7 +56,13 @@ def _load(gathered: Study, task: Task, fitted: Fitted) -> LoadedModel:
 
 
 def draft_card(
-    gathered: Study, task: Task, fitted: Fitted, name: str, quantisation: Quantisation = "float32"
+    gathered: Study,
+    task: Task,
+    fitted: Fitted,
+    name: str,
+    *,
+    command: str = "",
+    quantisation: Quantisation = "float32",
 ) -> Card:
     """Return a trained model's card, without scores, exports and checksums.
 
@@ -66,18 +72,18 @@ def draft_card(
         The model, and what it was trained on.
     name
         The model's.
+    command
+        What makes it again.
     quantisation
         Of its weights, where it is a network.
     """
     recipe, corpus = gathered.recipe, gathered.corpus
     n_selected = len(fitted.preprocessing.selected)
     n_frames = recipe.features.n_frames(recipe.window)
-    data = "" if list(corpus.labels) == ["ravdess"] else "".join(f" --data {name}" for name in corpus.labels)
     training = Training(
         recipe=recipe.name,
         recipe_sha256=digest(recipe),
-        command=f"tonewatch-train fit {recipe.name} --out models/{name} --seed {task.seed} "
-        f"--quantise {quantisation}{data}",
+        command=command,
         corpora=list(corpus.labels),
         labels={
             name: [label for label in recipe.labels if label in known]

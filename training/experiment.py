@@ -58,6 +58,7 @@ def run(
     workers: Workers,
     fresh: bool,
     with_report: bool,
+    command: str,
     watcher: Watcher,
 ) -> Card:
     """Train a recipe on all of a corpus and write the model, with the scores that were measured before.
@@ -85,6 +86,8 @@ def run(
         Train again, also what is kept.
     with_report
         Write its report too, into the folder ``report`` beside the model.
+    command
+        What makes the model again, for its card.
     watcher
         Told how it goes on.
 
@@ -117,7 +120,7 @@ def run(
         )
         measured = None
     made = _Made(gathered, task, fitted)
-    card = draft_card(gathered, task, fitted, out.resolve().name, quantisation)
+    card = draft_card(gathered, task, fitted, out.resolve().name, command=command, quantisation=quantisation)
     written = _write(made, card, measured, out, watcher)
     if with_report:
         _report(made, written, out, watcher)

@@ -10,7 +10,7 @@ from realtime import artifact
 from realtime.artifact import Export, Scores
 from realtime.errors import TrainingError
 from training import evaluation
-from training.evaluation import Evaluation, merge
+from training.evaluation import Cost, Evaluation, merge
 
 if TYPE_CHECKING:
     from realtime.artifact import Card
@@ -53,6 +53,11 @@ def test_new_protocols_stand_beside_old_ones() -> None:
     assert set(merged.commands) == set(merged.seeds) == {"random", "speaker", "kfold"}
     # Who measured no threshold leaves those that there were.
     assert merged.thresholds == {"0.9": 0.7}
+    cost = Cost(n_bytes=1, us_per_prediction=2.5)
+    newer = Cost(n_bytes=2, us_per_prediction=3.5)
+    costly = make("random", cost=cost)
+    assert merge(costly, make("kfold")).cost == cost
+    assert merge(costly, make("kfold", cost=newer)).cost == newer
 
 
 def test_all_that_a_protocol_brought_goes_with_it() -> None:

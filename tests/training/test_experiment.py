@@ -49,6 +49,7 @@ def run(
         "workers": Workers(),
         "fresh": False,
         "with_report": False,
+        "command": "as a test makes it",
     } | changes
     return experiment.run(recipe, corpus, clips, out, cache=cache, watcher=watcher or Silent(), **settings)
 

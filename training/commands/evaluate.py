@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,13 +145,11 @@ def _protocols(text: str) -> list[Protocol]:
 
 
 def _command(arguments: argparse.Namespace, protocol: str) -> str:
-    words = ["tonewatch-train evaluate", arguments.recipe, "--protocols", protocol]
-    words += ["--seeds", str(arguments.seeds)]
-    if arguments.data != list(options.DEFAULT_DATA):
-        words += [f"--data {data}" for data in arguments.data]
+    words = ["tonewatch-train", "evaluate", arguments.recipe, "--protocols", protocol]
+    words += ["--seeds", str(arguments.seeds), *options.data_words(arguments)]
     if protocol == "cross" and arguments.cross != DEFAULT_CROSS:
         words += ["--cross", arguments.cross]
-    return " ".join(words)
+    return shlex.join(words)
 
 
 def _update_card(folder: Path, evaluation: Evaluation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
             workers=workers,
             fresh=arguments.fresh,
             with_report=not arguments.no_report,
+            command=_command(arguments, out),
             watcher=screen,
         )
     print_exports(card)
@@ -83,3 +85,9 @@ def run(arguments: argparse.Namespace) -> None:
         print_scores(card.scores)
     else:
         print(f"no scores yet: tonewatch-train evaluate {recipe.name} measures them")
+
+
+def _command(arguments: argparse.Namespace, out: Path) -> str:
+    words = ["tonewatch-train", "fit", arguments.recipe, "--out", str(out), "--seed", str(arguments.seed)]
+    words += ["--quantise", arguments.quantise, *options.data_words(arguments)]
+    return shlex.join(words)

@@ -136,6 +136,14 @@ def label_map(arguments: argparse.Namespace) -> dict[str, str]:
     return meanings
 
 
+def data_words(arguments: argparse.Namespace) -> list[str]:
+    """Return the flags that name the same recordings again, for a command that repeats this one."""
+    words = []
+    if arguments.data != list(DEFAULT_DATA):
+        words += [word for data in arguments.data for word in ("--data", data)]
+    return words + [word for pair in arguments.map for word in ("--map", pair)]
+
+
 def cache_folder(arguments: argparse.Namespace) -> Path:
     """Return the folder of what is kept between runs."""
     if arguments.cache is not None:
