@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from training import evaluation
+from training.protocols import FOUR
 from training.recipes import digest, find_recipe, recipe_names
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     speaker_uar: float | None
     speaker_windows: float | None
     speaker_adapted: float | None
+    n_cross_classes: int
+    """Of neutral, happy, sad and angry, those that the recipe has: fewer are easier to tell apart."""
     cross_uar: float | None
     cross_adapted_uar: float | None
     robust: float | None
@@ -97,6 +100,7 @@ def _row(recipe: Recipe, measured: Evaluation | None) -> Row:
         speaker_uar=figure("speaker", "uar"),
         speaker_windows=figure("speaker", unit="windows"),
         speaker_adapted=figure("speaker/adapted"),
+        n_cross_classes=len(set(FOUR).intersection(recipe.labels)),
         cross_uar=_mean(scores, lambda name: name.startswith("cross/") and name.endswith("/four"), "uar"),
         cross_adapted_uar=_mean(
             scores, lambda name: name.startswith("cross/") and name.endswith("/four/adapted"), "uar"
@@ -124,8 +128,7 @@ def cells(row: Row) -> tuple[str, ...]:
         *(_percent(value) for value in (row.reported, row.random, row.kfold, row.speaker)),
         _share(row.speaker_uar),
         *(_percent(value) for value in (row.speaker_windows, row.speaker_adapted)),
-        _share(row.cross_uar),
-        _share(row.cross_adapted_uar),
+        *(_of_classes(value, row.n_cross_classes) for value in (row.cross_uar, row.cross_adapted_uar)),
         _percent(row.robust),
         str(row.n_seeds or "-"),
         "-" if row.n_bytes is None else f"{row.n_bytes / 1e6:.2f} MB",
@@ -159,6 +162,11 @@ def _plain(value: object) -> str:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
+
+
+def _of_classes(value: float | None, n_classes: int) -> str:
+    few = value is not None and n_classes < len(FOUR)
+    return _share(value) + (f" (of {n_classes} classes)" if few else "")
 
 
 def _share(value: float | None) -> str:

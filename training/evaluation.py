@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from realtime.artifact import Scores  # noqa: TC001 - what is read is checked against it
+from realtime.artifact import Scores
 from realtime.card import encode
 from realtime.errors import TrainingError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from realtime.artifact import Card
 
 SCORES_FILE = "scores.json"
+_ORDER = ("speaker", "random", "kfold", "robust", "cross")
 _NOTE = (
     "These are the scores of the protocols' own models, trained in the same way without their test parts. "
     "random: a stratified fifth of the clips, whose speakers the model knows. kfold: five such folds. "
@@ -64,10 +65,13 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return self.recipe_sha256 == recipe_sha256 and self.corpora == corpora
 
 
+_Units: TypeAlias = dict[str, dict[str, Scores]]
+
+
 def merge(old: Evaluation | None, new: Evaluation) -> Evaluation:
     """Return the old scores with the new ones in the place of theirs; the new alone where they do not fit."""
     if old is None or not old.is_of(new.recipe_sha256, new.corpora):
-        return new
+        return msgspec.structs.replace(new, scores=_in_order(new.scores))
     # All that a protocol brought goes with it: `speaker` has `speaker/adapted` and others behind it.
     measured = set(new.commands)
     kept = {name: units for name, units in old.scores.items() if name.partition("/")[0] not in measured}
@@ -77,8 +81,13 @@ def merge(old: Evaluation | None, new: Evaluation) -> Evaluation:
         seeds=old.seeds | new.seeds,
         cost=new.cost or old.cost,
         thresholds=new.thresholds or old.thresholds,
-        scores=kept | new.scores,
+        scores=_in_order(kept | new.scores),
     )
+
+
+def _in_order(scores: dict[str, _Units]) -> dict[str, _Units]:
+    """Return scores with what tells most of a stranger's voice first."""
+    return dict(sorted(scores.items(), key=lambda item: _ORDER.index(item[0].partition("/")[0])))
 
 
 def read(folder: Path) -> Evaluation | None:

@@ -49,7 +49,7 @@ def make(
 def test_new_protocols_stand_beside_old_ones() -> None:
     old = make("random", "speaker", thresholds={"0.9": 0.7})
     merged = merge(old, make("kfold"))
-    assert list(merged.scores) == ["random", "speaker", "kfold"]
+    assert list(merged.scores) == ["speaker", "random", "kfold"]
     assert set(merged.commands) == set(merged.seeds) == {"random", "speaker", "kfold"}
     # Who measured no threshold leaves those that there were.
     assert merged.thresholds == {"0.9": 0.7}
