@@ -113,7 +113,7 @@ def draft_card(
         output_shape=[1, len(recipe.labels)],
         quantisation=quantisation if recipe.is_network else "float32",
         training=training,
-        scores_note=evaluation.missing_note(recipe.name),
+        scores_note=evaluation.MISSING_NOTE,
         sha256={},
     )
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from realtime.artifact import Card
 
 SCORES_FILE = "scores.json"
+MISSING_NOTE = "There are no scores yet: tonewatch-train evaluate, given the same recipe, data and folder, measures them."
+"""What a card says that has none."""
 _ORDER = ("speaker", "random", "kfold", "robust", "cross")
 _NOTE = (
     "These are the scores of the protocols' own models, trained in the same way without their test parts. "
@@ -148,8 +150,3 @@ def into_card(card: Card, evaluation: Evaluation) -> Card:
         thresholds=evaluation.thresholds or card.thresholds,
         exports=exports,
     )
-
-
-def missing_note(recipe: str) -> str:
-    """Return what a card says that has no scores."""
-    return f"There are no scores yet: tonewatch-train evaluate {recipe} measures them."

@@ -55,11 +55,14 @@ class Screen:
         self._n_warnings = 0
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        # Bars are drawn on terminals; a log gets a line for each stage.
+        if self._progress.console.is_terminal:
+            self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._progress.console.is_terminal:
+            self._progress.stop()
         if self._n_warnings > _N_WARNINGS:
             print(f"… and {self._n_warnings - _N_WARNINGS} more like these", file=sys.stderr)  # noqa: T201
 
@@ -86,7 +89,6 @@ class Screen:
         n_done = int(task.completed)
         self._progress.update(self._task, total=n_done, completed=n_done, note=note)
         if not self._progress.console.is_terminal:
-            # Bars are drawn on terminals; a log gets a line for each stage.
             seconds = task.finished_time or task.elapsed or 0
             self._print(f"{self._title}: {n_done} done in {seconds:.1f} s {note}".rstrip())
 

@@ -317,7 +317,7 @@ def test_a_networks_fit_is_written_as_asked(
     assert (card.name, card.quantisation) == ("mine", "int8")
     out, err = capsys.readouterr()
     assert out.splitlines()[0].startswith("mine: trained on")
-    assert "no scores yet" in out
+    assert "There are no scores yet" in out
     assert "training: 2 done in" in err
     assert not (here / "models" / "mine" / "report").exists()
 

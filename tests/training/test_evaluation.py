@@ -112,7 +112,7 @@ def test_a_card_gets_scores_commands_thresholds_and_what_each_export_keeps(tiny_
     card: Card = msgspec.structs.replace(
         artifact.read(tiny_model).card,
         exports={name: Export(n_bytes=1, parity=0.0) for name in ("float32", "float16", "int8")},
-        scores_note=evaluation.missing_note("tiny"),
+        scores_note=evaluation.MISSING_NOTE,
         thresholds={"0.8": 0.5},
     )
     measured = msgspec.structs.replace(

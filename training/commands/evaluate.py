@@ -116,6 +116,8 @@ def run(arguments: argparse.Namespace) -> None:
     evaluation.write(out, merged)
     _update_card(out, merged)
     print_scores(measured.scores)
+    if (out / "report").is_dir():
+        print(f"its report does not show them yet: tonewatch-train report {shlex.quote(str(out))}")
     print(f"speech and song apart, and each class: {out / evaluation.SCORES_FILE}")
 
 

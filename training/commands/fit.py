@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
     # Here, since they load scikit-learn and TensorFlow or are next to it: `--help` stays quick.
     from training import experiment  # noqa: PLC0415
     from training.commands.tables import print_exports, print_scores  # noqa: PLC0415
+    from training.evaluation import MISSING_NOTE  # noqa: PLC0415
     from training.progress import Screen  # noqa: PLC0415
 
     with Screen() as screen:
@@ -84,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
     if card.scores:
         print_scores(card.scores)
     else:
-        print(f"no scores yet: tonewatch-train evaluate {recipe.name} measures them")
+        print(MISSING_NOTE)
 
 
 def _command(arguments: argparse.Namespace, out: Path) -> str:

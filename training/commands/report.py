@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,8 @@ def _run(arguments: argparse.Namespace) -> None:
             f"{source}: these are the data of another training of {data.name!r}: the checksums of its card "
             f"differ from those in {model / artifact.CARD_FILE}; train again"
         )
+    # Scores may have been measured since it was trained: the card has them.
+    data = replace(data, card=card)
     try:
         files = write_report(data, arguments.out or source)
     except OSError as error:
