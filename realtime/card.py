@@ -84,6 +84,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     """What makes the model again."""
     corpora: list[str]
+    data_sha256: str = ""
+    """Of their recordings, labels and speakers; empty where it is not known."""
     labels: dict[str, list[str]] = {}
     """By corpus: those of the card's classes that its recordings hold. May be empty."""
     licence: str

@@ -85,6 +85,7 @@ def draft_card(
         recipe_sha256=digest(recipe),
         command=command,
         corpora=list(corpus.labels),
+        data_sha256=gathered.data_sha256(list(corpus.labels)),
         labels={
             name: [label for label in recipe.labels if label in known]
             for name, known in corpus.labels.items()

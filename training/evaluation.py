@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from realtime.artifact import Card
 
 SCORES_FILE = "scores.json"
-MISSING_NOTE = "There are no scores yet: tonewatch-train evaluate, given the same recipe, data and folder, measures them."
+MISSING_NOTE = (
+    "There are no scores yet: tonewatch-train evaluate, given the same recipe, data and folder, measures "
+    "them."
+)
 """What a card says that has none."""
 _ORDER = ("speaker", "random", "kfold", "robust", "cross")
 _NOTE = (
@@ -49,6 +53,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     labels: list[str]
     corpora: list[str]
     """Those that the recipe was trained on."""
+    data_sha256: str = ""
+    """Of their recordings, labels and speakers; empty where it was not noted."""
     commands: dict[str, str]
     """By protocol, what measures it again."""
     seeds: dict[str, list[int]]
@@ -62,9 +68,14 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     scores: dict[str, dict[str, dict[str, Scores]]]
     """By protocol, unit (`clips`, `windows`) and part (`all`, `speech`, `song`)."""
 
-    def is_of(self, recipe_sha256: str, corpora: list[str]) -> bool:
-        """Return whether it tells of that recipe, trained on these corpora."""
-        return self.recipe_sha256 == recipe_sha256 and self.corpora == corpora
+    def is_of(self, recipe_sha256: str, corpora: list[str], data_sha256: str) -> bool:
+        """Return whether it tells of that recipe, trained on these recordings."""
+        noted = self.data_sha256 and data_sha256
+        return (
+            self.recipe_sha256 == recipe_sha256
+            and self.corpora == corpora
+            and (not noted or self.data_sha256 == data_sha256)
+        )
 
 
 _Units: TypeAlias = dict[str, dict[str, Scores]]
@@ -72,7 +83,7 @@ _Units: TypeAlias = dict[str, dict[str, Scores]]
 
 def merge(old: Evaluation | None, new: Evaluation) -> Evaluation:
     """Return the old scores with the new ones in the place of theirs; the new alone where they do not fit."""
-    if old is None or not old.is_of(new.recipe_sha256, new.corpora):
+    if old is None or not old.is_of(new.recipe_sha256, new.corpora, new.data_sha256):
         return msgspec.structs.replace(new, scores=_in_order(new.scores))
     # All that a protocol brought goes with it: `speaker` has `speaker/adapted` and others behind it.
     measured = set(new.commands)
@@ -128,6 +139,8 @@ def write(folder: Path, evaluation: Evaluation) -> None:
         partial.write_bytes(encode(evaluation))
         partial.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise TrainingError(f"{path}: {error.strerror}; wanted to write scores there") from None
 
 

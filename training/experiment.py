@@ -10,6 +10,7 @@ import msgspec
 from realtime import artifact
 from realtime.artifact import Artifact, Card, Export
 from realtime.classifier import Classifier
+from realtime.errors import TrainingError
 from realtime.estimator import Estimator
 from training import evaluation, export, protocols, study
 from training.drafts import draft_card
@@ -114,7 +115,9 @@ def run(
         watcher.advance()
     best = max((epoch.inner_accuracy for epoch in fitted.history), default=None)
     watcher.end("" if best is None else f"inner accuracy {best:.3f} at best")
-    if measured is not None and not measured.is_of(digest(recipe), list(corpus.labels)):
+    if measured is not None and not measured.is_of(
+        digest(recipe), list(corpus.labels), gathered.data_sha256(list(corpus.labels))
+    ):
         watcher.warn(
             f"{out / evaluation.SCORES_FILE} is of another recipe or other corpora; left out of the card"
         )
@@ -133,8 +136,15 @@ def _report(made: _Made, card: Card, out: Path, watcher: Watcher) -> None:
 
     watcher.begin("report", 1)
     data = reporting.describe_fit(made.gathered, made.task, made.fitted, card)
-    report.save_data(data, out / REPORT_FOLDER)
-    files = report.write_report(data, out / REPORT_FOLDER)
+    folder = out / REPORT_FOLDER
+    try:
+        report.save_data(data, folder)
+        files = report.write_report(data, folder)
+    except OSError as error:
+        raise TrainingError(
+            f"{folder}: {error.strerror or error}; the model is written, wanted its report there: make room, "
+            "and give the same command again"
+        ) from None
     watcher.advance()
     watcher.end(str(files.page))
 

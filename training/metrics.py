@@ -118,8 +118,8 @@ def score(outcomes: Sequence[Outcome], labels: Sequence[str]) -> Scores:
     whole = np.stack([_draw(own, np.ones((1, n_speakers))).figures()[0] for own in counts])
     confusion = np.sum([own.confusion.sum(axis=0) for own in counts], axis=0)
     unheard = np.sum([own.unheard.sum(axis=0) for own in counts], axis=0)
-    means, deviations = whole.mean(axis=0), whole.std(axis=0)
     several = len(outcomes) > 1
+    means, deviations = whole.mean(axis=0), whole.std(axis=0, ddof=int(several))
     return Scores(
         n=len(first.truth) + len(first.unheard),
         n_unheard=len(first.unheard),

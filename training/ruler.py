@@ -59,12 +59,12 @@ class Measured:
         By precision, the smoothed probability from which on so large a share of labels is right, on
         strangers' voices; empty without the speaker protocol.
     cost
-        Of the first model.
+        Of the first model, where it was asked for.
     """
 
     scores: dict[str, dict[str, dict[str, Scores]]]
     thresholds: dict[str, float]
-    cost: Cost
+    cost: Cost | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,18 @@ class _Job:
     windows: Windows
 
 
+def require(asked: Sequence[Protocol]) -> None:
+    """Look for what the protocols need besides recordings, lest it be missed after an hour's training.
+
+    Raises
+    ------
+    CorpusError
+        Where there is no noise for the robust protocol.
+    """
+    if "robust" in asked:
+        Noises(part="testing").paths()
+
+
 def measure(
     study: Study,
     own: Sequence[str],
@@ -94,6 +106,7 @@ def measure(
     *,
     workers: Workers,
     fresh: bool,
+    with_cost: bool,
     watcher: Watcher,
 ) -> Measured:
     """Train what the protocols need, and score it.
@@ -114,6 +127,8 @@ def measure(
         Who trains and judges.
     fresh
         Train everything again, also what is kept.
+    with_cost
+        Measure what the first model costs where it runs.
     watcher
         Told how it goes on.
 
@@ -125,7 +140,7 @@ def measure(
         Where a model cannot be trained.
     """
     tasks = protocols.plan(study.corpus, own, asked, seeds)
-    watcher.begin(f"{len(tasks)} models", len(tasks))
+    watcher.begin(f"{', '.join(asked)}: models", len(tasks))
     trained = []
     for task, fitted in train_all(study, tasks, workers, fresh=fresh):
         watcher.advance(note=task.name)
@@ -142,7 +157,8 @@ def measure(
     if "speaker" not in asked:
         scores = {name: units for name, units in scores.items() if name.partition("/")[0] != "speaker"}
     thresholds = _thresholds(study, trained) if "speaker" in asked else {}
-    return Measured(scores, thresholds, measure_cost(study, trained[0].task, trained[0].fitted))
+    cost = measure_cost(study, trained[0].task, trained[0].fitted) if with_cost else None
+    return Measured(scores, thresholds, cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +285,9 @@ def _parts(study: Study, own: Sequence[str]) -> list[tuple[str, npt.NDArray[np.b
     parts = [("all", np.ones(len(channels), dtype=np.bool_))]
     parts += [(channel, channels == channel) for channel in ("speech", "song")]
     if len(own) > 1:
-        parts += [(corpus, corpora == corpus) for corpus in own]
+        # A list may be called anything: none may take the place of a part.
+        taken = {name for name, _ in parts}
+        parts += [(f"corpus-{name}" if name in taken else name, corpora == name) for name in own]
     return parts
 
 

@@ -103,6 +103,12 @@ def split_across(clips: Sequence[Clip], folds: Sequence[Sequence[str]], *, train
         Where a part is left without clips.
     """
     own = [clip for clip in clips if clip.corpus == train]
+    both = {clip.speaker for clip in own} & {clip.speaker for clip in clips if clip.corpus == test}
+    if both:
+        raise CorpusError(
+            f"the speaker {min(both)!r} is in {train} and in {test}; wanted strangers in each: give "
+            "different people different names, or leave out the cross protocol"
+        )
     inner = _last_fold(own, folds)
     part = np.asarray(
         [

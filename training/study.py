@@ -106,6 +106,12 @@ class Study:
         )
         return replace(windows, clip=indices[windows.clip])
 
+    def data_sha256(self, corpora: Sequence[str]) -> str:
+        """Return a digest of these corpora's recordings, their labels and speakers."""
+        pairs = zip(self.clips, self.digests, strict=True)
+        lines = sorted(f"{d} {c.label} {c.speaker}" for c, d in pairs if c.corpus in corpora)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
     def path(self, task: Task) -> Path:
         """Return where a trained model is kept: named by everything that decides about it."""
         parts = [self.digest, str(task.seed)]
@@ -156,6 +162,10 @@ def gather(
             f"the recordings of {corpus.name} carry the labels {found}; wanted some of the recipe's: "
             f"{list(recipe.labels)}"
         )
+    left = sorted({clip.label for clip in corpus.clips} - set(recipe.labels))
+    if left:
+        n_left = len(corpus.clips) - len(chosen)
+        watcher.warn(f"{n_left} recordings carry labels that the recipe does not have: {', '.join(left)}")
     clips = tuple(corpus.clips[index] for index in chosen)
     used = tuple(digests[index] for index in chosen)
     n_copies = recipe.augmentation.n_copies
@@ -182,9 +192,9 @@ def gather(
     speakers = sorted({clip.speaker for clip in clips})
     numbers = {speaker: number for number, speaker in enumerate(speakers)}
     truth = Truth(labels, np.asarray([numbers[clip.speaker] for clip in clips], dtype=np.int64))
-    left = replace(corpus, clips=clips)
+    usable = replace(corpus, clips=clips)
     digest = _digest(recipe, variations)
-    return Study(recipe, left, used, Examples(windows, labels, known), truth, digest, cache)
+    return Study(recipe, usable, used, Examples(windows, labels, known), truth, digest, cache)
 
 
 @dataclass(frozen=True, slots=True)

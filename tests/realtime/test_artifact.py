@@ -428,7 +428,7 @@ def test_the_default_model_is_there_and_sound() -> None:
     assert len(set(shipped.spec.names())) == 392
     assert len(shipped.model) < 2_000_000
     for protocol in ("random", "speaker"):
-        for unit in ("clips", "windows", "rooms"):
+        for unit in ("clips", "windows"):
             for part in ("all", "speech", "song"):
                 scores = shipped.card.scores[protocol][unit][part]
                 confusion = np.array(scores.confusion)

@@ -126,3 +126,12 @@ def test_a_card_gets_scores_commands_thresholds_and_what_each_export_keeps(tiny_
     assert all(command in found.scores_note for command in measured.commands.values())
     accuracies = {name: (export.accuracy, export.uar) for name, export in found.exports.items()}
     assert accuracies == {"float32": (0.5, 0.25), "float16": (None, None), "int8": (0.4, 0.2)}
+
+
+def test_scores_of_other_recordings_are_not_mixed() -> None:
+    old, new = make("random", data_sha256="one"), make("speaker", data_sha256="other")
+    assert list(merge(old, new).scores) == ["speaker"]
+    assert list(merge(old, make("speaker", data_sha256="one")).scores) == ["speaker", "random"]
+    # What was measured before recordings were noted still fits.
+    assert list(merge(make("random"), new).scores) == ["speaker", "random"]
+    assert merge(make("random"), new).data_sha256 == "other"

@@ -117,7 +117,7 @@ def test_a_networks_card_says_what_it_is(network: Path, quick: Recipe) -> None:
     assert 0 <= training.parity <= 1e-4
     assert (card.n_features, card.n_selected, card.input_shape) == (44, 20, [1, 20])
     assert (card.scores, card.thresholds) == ({}, {})
-    assert "tonewatch-train evaluate tiny" in card.scores_note
+    assert "There are no scores yet" in card.scores_note
     assert set(card.exports) == {"float32", "float16", "int8"}
     assert card.exports["float32"].n_bytes == (network / "model.tflite").stat().st_size
     assert str(network.parent) not in (network / "card.json").read_text()
@@ -195,7 +195,7 @@ def test_scores_of_the_same_recipe_go_into_the_card(
     assert card.thresholds == {"0.9": 0.75}
     assert "--protocols speaker" in card.scores_note
     assert card.exports["skops"].accuracy == 0.5
-    assert not watcher.warnings
+    assert not [line for line in watcher.warnings if "scores" in line]
     # What was measured stays what it is.
     assert evaluation.read(out) == measured
 
@@ -214,8 +214,8 @@ def test_scores_of_another_recipe_are_left_out(
     write_scores(out, forest, **changes)
     card = run(forest, corpus, out, estimator.parent / "cache", watcher=watcher)
     assert (card.scores, card.thresholds) == ({}, {})
-    assert len(watcher.warnings) == 1
-    assert "is of another recipe or other corpora; left out of the card" in watcher.warnings[0]
+    (line,) = (line for line in watcher.warnings if "scores" in line)
+    assert "is of another recipe or other corpora; left out of the card" in line
 
 
 def test_damaged_scores_are_told_before_anything_is_done(

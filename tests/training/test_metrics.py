@@ -209,7 +209,7 @@ def test_figures_are_means_over_seeds_with_their_deviations() -> None:
     for name in FIGURES:
         values = [getattr(one, name) for one in single]
         assert getattr(scores, name) == pytest.approx(np.mean(values), abs=2e-4)
-        assert scores.sd[name] == pytest.approx(np.std(values), abs=2e-4)
+        assert scores.sd[name] == pytest.approx(np.std(values, ddof=1), abs=2e-4)
     assert scores.confusion == np.sum([one.confusion for one in single], axis=0).tolist()
     # With each seed, as the whole.
     assert sum(one.n for one in scores.classes.values()) == 60

@@ -51,7 +51,14 @@ def run(
     watcher: Any = None,
 ) -> Measured:
     return measure(
-        study, own, asked, seeds, workers=Workers(n_jobs), fresh=False, watcher=watcher or Silent()
+        study,
+        own,
+        asked,
+        seeds,
+        workers=Workers(n_jobs),
+        fresh=False,
+        with_cost=True,
+        watcher=watcher or Silent(),
     )
 
 
@@ -168,6 +175,7 @@ def test_a_network_is_judged_as_it_would_be_shipped_too(of_network: Measured) ->
 
 def test_models_have_their_cost(measured: Measured, of_network: Measured) -> None:
     for found in (measured, of_network):
+        assert found.cost is not None
         assert found.cost.n_bytes > 1000
         assert 0 < found.cost.us_per_prediction < 1e6
 
@@ -225,6 +233,8 @@ def test_results_do_not_depend_on_who_works(both_forest: Study, tmp_path: Path) 
     shared = run(replace(both_forest, cache=tmp_path), asked, n_jobs=2)
     alone = run(both_forest, asked)
     assert (shared.scores, shared.thresholds) == (alone.scores, alone.thresholds)
+    assert shared.cost is not None
+    assert alone.cost is not None
     assert shared.cost.n_bytes == alone.cost.n_bytes
 
 

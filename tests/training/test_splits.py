@@ -189,3 +189,19 @@ def test_the_corpus_splits_by_speaker_and_the_shipped_inner_part_is_balanced(rav
         len({index for speaker in inner for index, fold in enumerate(corpus.folds) if speaker in fold}) == 4
     )
     assert sum(int(speaker[-2:]) % 2 for speaker in inner) == 2
+
+
+def test_a_speaker_of_both_corpora_is_no_stranger() -> None:
+    clips = [
+        Clip(
+            Path(f"{corpus}-{number}.wav"),
+            "happy",
+            "the same" if number == 3 else f"{corpus}-{number}",
+            corpus,
+        )
+        for corpus in ("one", "other")
+        for number in range(4)
+    ]
+    folds = [("one-0", "other-0"), ("one-1", "other-1"), ("one-2", "other-2"), ("the same",)]
+    with pytest.raises(CorpusError, match="'the same' is in one and in other"):
+        splits.split_across(clips, folds, train="one", test="other")

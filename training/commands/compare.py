@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
         For what the user can set right.
     """
     from rich.console import Console  # noqa: PLC0415 - loaded when first needed
+    from rich.measure import Measurement  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     from training import comparison  # noqa: PLC0415
@@ -57,10 +58,11 @@ def run(arguments: argparse.Namespace) -> None:
         raise SettingsError(f"--models is {str(arguments.models)!r}, no folder; wanted that of the models")
     rows = comparison.compare(arguments.models)
     console = Console()
-    if console.is_terminal:
-        table = Table(*comparison.COLUMNS, caption=comparison.NOTE)
-        for row in rows:
-            table.add_row(*comparison.cells(row))
+    table = Table(*comparison.COLUMNS, caption=comparison.NOTE)
+    for row in rows:
+        table.add_row(*comparison.cells(row))
+    # Cut figures are none: where the table does not fit, its rows are wrapped by the terminal.
+    if console.is_terminal and Measurement.get(console, console.options, table).minimum <= console.width:
         console.print(table)
     else:
         print(comparison.to_markdown(rows) + f"\n{comparison.NOTE}")

@@ -261,7 +261,7 @@ class Neighbours(Section, frozen=True, kw_only=True, tag_field="kind", tag="knn"
 
 
 class Svm(Section, frozen=True, kw_only=True, tag_field="kind", tag="svm"):
-    """Scikit-learn's support vector machine, one class against one, with probabilities fitted to it."""
+    """Scikit-learn's support vector machine, one class against one; its margins become probabilities."""
 
     c: Positive = 1.0
     kernel: Literal["rbf", "linear"] = "rbf"
