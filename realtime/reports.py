@@ -219,7 +219,9 @@ def print_card(console: Console, card: Card) -> None:
     console.print(f"licence: {card.training.licence}", markup=False)
     for precision, probability in card.thresholds.items():
         share = f"{float(precision):.0%}"
-        console.print(f"of predictions with a probability of {probability:g} and more, {share} are right")
+        console.print(
+            f"of what it said of strangers with a probability of {probability:g} and more, {share} was right"
+        )
     if card.scores_note:
         console.print(card.scores_note, markup=False)
     table = Table(

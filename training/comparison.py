@@ -71,14 +71,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(folder: Path) -> tuple[Row, ...]:
-    """Return a row for each recipe that comes with the program, from the models' folders below this one.
+    """Return a row for each recipe that comes with the program, and for whatever else was evaluated.
 
     Raises
     ------
     TrainingError
         Where a folder holds something else than scores.
     """
-    rows = [_row(find_recipe(name), evaluation.read(folder / name)) for name in recipe_names()]
+    known = recipe_names()
+    rows = [_row(name, find_recipe(name), evaluation.read(folder / name)) for name in known]
+    others = sorted(path.parent for path in folder.glob(f"*/{evaluation.SCORES_FILE}"))
+    rows += [_row(own.name, None, evaluation.read(own)) for own in others if own.name not in known]
     # The best on strangers' voices first, among those of as many classes: fewer are easier to tell apart.
     return tuple(
         sorted(
@@ -87,7 +90,10 @@ def compare(folder: Path) -> tuple[Row, ...]:
     )
 
 
-def _row(recipe: Recipe, measured: Evaluation | None) -> Row:
+def _row(name: str, recipe: Recipe | None, measured: Evaluation | None) -> Row:
+    """Return what is known of a recipe that comes with the program, or of one's own."""
+    labels = recipe.labels if recipe is not None else measured.labels if measured is not None else ()
+    reported = None if recipe is None else recipe.reported
     cost = None if measured is None else measured.cost
     scores = {} if measured is None else measured.scores
 
@@ -96,16 +102,16 @@ def _row(recipe: Recipe, measured: Evaluation | None) -> Row:
         return getattr(parts["all"], name) if "all" in parts else None
 
     return Row(
-        recipe=recipe.name,
-        n_classes=len(recipe.labels),
-        reported=None if recipe.reported is None else recipe.reported.accuracy,
+        recipe=name,
+        n_classes=len(labels),
+        reported=None if reported is None else reported.accuracy,
         random=figure("random"),
         kfold=figure("kfold"),
         speaker=figure("speaker"),
         speaker_uar=figure("speaker", "uar"),
         speaker_windows=figure("speaker", unit="windows"),
         speaker_adapted=figure("speaker/adapted"),
-        n_cross_classes=len(set(FOUR).intersection(recipe.labels)),
+        n_cross_classes=len(set(FOUR).intersection(labels)),
         cross_uar=_mean(scores, lambda name: name.startswith("cross/") and name.endswith("/four"), "uar"),
         cross_adapted_uar=_mean(
             scores, lambda name: name.startswith("cross/") and name.endswith("/four/adapted"), "uar"
@@ -114,7 +120,7 @@ def _row(recipe: Recipe, measured: Evaluation | None) -> Row:
         n_seeds=min((len(seeds) for seeds in measured.seeds.values()), default=0) if measured else 0,
         n_bytes=None if cost is None else cost.n_bytes,
         us_per_prediction=None if cost is None else cost.us_per_prediction,
-        is_current=measured is None or measured.recipe_sha256 == digest(recipe),
+        is_current=measured is None or recipe is None or measured.recipe_sha256 == digest(recipe),
     )
 
 

@@ -31,7 +31,8 @@ _NOTE = (
     "normalised by the speaker's other clips, unlabelled; /float16 and /int8: as exported. robust: the same "
     "clips, degraded. cross: trained on one corpus, tested on another. clips: the mean probabilities of a "
     "clip's windows. windows: every window of the recording, smoothed, as live. Clips in which no voice is "
-    "heard count as wrong. Figures are means over seeds; intervals are a bootstrap over speakers."
+    "heard count as wrong; such windows are not counted. Figures are means over seeds; intervals are a "
+    "bootstrap over speakers."
 )
 
 
@@ -53,8 +54,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     labels: list[str]
     corpora: list[str]
     """Those that the recipe was trained on."""
-    data_sha256: str = ""
-    """Of their recordings, labels and speakers; empty where it was not noted."""
+    data_sha256: str
+    """Of their recordings, labels and speakers."""
     commands: dict[str, str]
     """By protocol, what measures it again."""
     seeds: dict[str, list[int]]
@@ -70,12 +71,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def is_of(self, recipe_sha256: str, corpora: list[str], data_sha256: str) -> bool:
         """Return whether it tells of that recipe, trained on these recordings."""
-        noted = self.data_sha256 and data_sha256
-        return (
-            self.recipe_sha256 == recipe_sha256
-            and self.corpora == corpora
-            and (not noted or self.data_sha256 == data_sha256)
-        )
+        return (self.recipe_sha256, self.corpora, self.data_sha256) == (recipe_sha256, corpora, data_sha256)
 
 
 _Units: TypeAlias = dict[str, dict[str, Scores]]

@@ -105,6 +105,8 @@ def score(outcomes: Sequence[Outcome], labels: Sequence[str]) -> Scores:
     calibration error is that of the predictions there are; the confusion matrix holds these too, of all
     seeds together. The intervals are percentiles of figures of as many speakers, drawn again and again with
     replacement: a speaker's clips resemble each other, so that drawing clips would make them too narrow.
+    Those of the calibration error lean upwards, as does the error itself of few: differences count, whatever
+    their sign.
 
     References
     ----------

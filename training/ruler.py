@@ -154,8 +154,6 @@ def measure(
     scores: dict[str, dict[str, dict[str, Scores]]] = {}
     for name, by_seed in judged.items():
         scores |= _score(study, own, name, by_seed)
-    if "speaker" not in asked:
-        scores = {name: units for name, units in scores.items() if name.partition("/")[0] != "speaker"}
     thresholds = _thresholds(study, trained) if "speaker" in asked else {}
     cost = measure_cost(study, trained[0].task, trained[0].fitted) if with_cost else None
     return Measured(scores, thresholds, cost)
@@ -176,7 +174,10 @@ def _judge_clips(
     jobs = []
     for one in trained:
         views = [""]
-        if one.task.group == "speaker" and "speaker" in asked:
+        if one.task.group == "speaker":
+            if "speaker" not in asked:
+                # They are here for the robust protocol alone.
+                continue
             views += [ADAPTED, *(f"/{quantisation}" for quantisation in _rounded_ones(study))]
         elif one.task.group.startswith("cross"):
             views += [ADAPTED]

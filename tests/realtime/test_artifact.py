@@ -224,9 +224,7 @@ def test_everything_that_a_card_says_comes_back(tmp_path: Path) -> None:
     card = msgspec.structs.replace(
         sound.card,
         scores={"cross/ravdess-nemo/four/adapted": {"clips": {"all": scores}}},
-        exports={
-            "int8": artifact.Export(n_bytes=1, parity=0.03, accuracy=0.5, uar=0.4)
-        },
+        exports={"int8": artifact.Export(n_bytes=1, parity=0.03, accuracy=0.5, uar=0.4)},
         training=msgspec.structs.replace(
             sound.card.training, labels={"RAVDESS": ["neutral"]}, recipe_sha256="ab" * 32
         ),

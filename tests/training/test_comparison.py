@@ -31,6 +31,7 @@ def write(folder: Path, name: str, scores: Any, **changes: Any) -> None:
         recipe_sha256=digest(recipe),
         labels=list(recipe.labels),
         corpora=["ravdess"],
+        data_sha256="of the recordings",
         commands={},
         seeds={"random": [42, 43, 44], "speaker": [42, 43]},
         versions={},
@@ -92,6 +93,14 @@ def test_the_best_on_strangers_come_first_and_the_unmeasured_last(models: Path) 
     assert names[:2] == ["ann-392", "svm"]
     rows = {row.recipe: row for row in comparison.compare(models)}
     assert names[2:] == sorted(names[2:], key=lambda name: (-rows[name].n_classes, name))
+
+
+def test_ones_own_recipe_has_a_row(models: Path) -> None:
+    (models / "ann-392").rename(models / "mine")
+    rows = {row.recipe: row for row in comparison.compare(models)}
+    assert rows["ann-392"].random is None
+    own = rows["mine"]
+    assert (own.n_classes, own.reported, own.random, own.is_current) == (8, None, 0.8, True)
 
 
 def test_a_damaged_folder_is_named(models: Path) -> None:

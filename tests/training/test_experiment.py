@@ -67,13 +67,16 @@ def predictions(folder: Path, corpus: Corpus) -> list[Prediction]:
     return [event for event in events if isinstance(event, Prediction)]
 
 
-def write_scores(folder: Path, recipe: Recipe, **changes: Any) -> Evaluation:
+def write_scores(folder: Path, recipe: Recipe, corpus: Corpus, **changes: Any) -> Evaluation:
+    used = [clip for clip in corpus.clips if clip.label in recipe.labels]
+    lines = [f"{hashlib.sha256(c.path.read_bytes()).hexdigest()} {c.label} {c.speaker}" for c in used]
     figures = Scores(n=9, accuracy=0.5, uar=0.4, macro_f1=0.3, ece=0.1, confusion=[[3, 0, 0]] * 3)
     measured = Evaluation(
         recipe=recipe.name,
         recipe_sha256=digest(recipe),
         labels=list(recipe.labels),
         corpora=["ravdess"],
+        data_sha256=hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest(),
         commands={"speaker": f"tonewatch-train evaluate {recipe.name} --protocols speaker"},
         seeds={"speaker": [42]},
         versions={},
@@ -189,7 +192,7 @@ def test_scores_of_the_same_recipe_go_into_the_card(
     forest: Recipe, corpus: Corpus, estimator: Path, tmp_path: Path, watcher: Notes
 ) -> None:
     out = tmp_path / "tiny-forest"
-    measured = write_scores(out, forest)
+    measured = write_scores(out, forest, corpus)
     card = run(forest, corpus, out, estimator.parent / "cache", watcher=watcher)
     assert card.scores == measured.scores
     assert card.thresholds == {"0.9": 0.75}
@@ -200,7 +203,10 @@ def test_scores_of_the_same_recipe_go_into_the_card(
     assert evaluation.read(out) == measured
 
 
-@pytest.mark.parametrize("changes", [{"recipe_sha256": "of another"}, {"corpora": ["ravdess", "nemo"]}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"recipe_sha256": "of another"}, {"corpora": ["ravdess", "nemo"]}, {"data_sha256": "of others"}],
+)
 def test_scores_of_another_recipe_are_left_out(
     forest: Recipe,
     corpus: Corpus,
@@ -211,7 +217,7 @@ def test_scores_of_another_recipe_are_left_out(
     changes: dict[str, Any],
 ) -> None:
     out = tmp_path / "tiny-forest"
-    write_scores(out, forest, **changes)
+    write_scores(out, forest, corpus, **changes)
     card = run(forest, corpus, out, estimator.parent / "cache", watcher=watcher)
     assert (card.scores, card.thresholds) == ({}, {})
     (line,) = (line for line in watcher.warnings if "scores" in line)

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
     for row in rows:
         table.add_row(*comparison.cells(row))
     # Cut figures are none: where the table does not fit, its rows are wrapped by the terminal.
-    if console.is_terminal and Measurement.get(console, console.options, table).minimum <= console.width:
+    if console.is_terminal and Measurement.get(console, console.options, table).maximum <= console.width:
         console.print(table)
     else:
         print(comparison.to_markdown(rows) + f"\n{comparison.NOTE}")

@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
     out = arguments.out or Path("models", recipe.name)
 
     # Here, since they load scikit-learn and TensorFlow or are next to it: `--help` stays quick.
-    from training import evaluation, ruler, study  # noqa: PLC0415
+    from training import evaluation, protocols, ruler, study  # noqa: PLC0415
     from training.commands.tables import print_scores  # noqa: PLC0415
     from training.progress import Screen  # noqa: PLC0415
 
@@ -101,6 +101,8 @@ def run(arguments: argparse.Namespace) -> None:
             workers=workers,
             watcher=screen,
         )
+        # All of them at once: what keeps the last from being split should not be told after the first.
+        protocols.plan(gathered.corpus, own, asked, seeds)
         scores: dict[str, dict[str, dict[str, Scores]]] = {}
         for protocol in asked:
             # The robust protocol judges with the speaker protocol's models: anew once is enough.
