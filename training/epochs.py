@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from training.recipes import Fitting, Recipe
 
 _KEEP_EVERY_S = 10.0
-"""Time between two epochs that are kept on disk; an interrupt keeps the last one in any case."""
+"""Time between epochs that are kept on disk; an interrupt that reaches this process keeps the last one."""
 _SMALLEST = 1e-7
 DAMAGED = (
     OSError,
@@ -129,7 +129,8 @@ def train(
     watch
         Told of each epoch, also of those kept from an interrupted training.
     kept
-        File in which training is kept, so that it can go on after an interrupt; removed at the end.
+        File in which training is kept, so that it can go on after an interrupt, or is over at once. It is for
+        the caller to remove when it has the model.
 
     Raises
     ------
@@ -183,7 +184,8 @@ def train(
         raise
     model.set_weights(state.best)
     if kept is not None:
-        kept.unlink(missing_ok=True)
+        # What is done is kept too: another training may follow, and be interrupted in its turn.
+        _keep(state, kept)
     return model, tuple(state.history)
 
 

@@ -249,6 +249,8 @@ def train_one(
             own.unlink(missing_ok=True)
     fitted = fit(study.recipe, study.examples, task.split, seed=task.seed, watch=watch, kept=unfinished)
     store.save(path, fitted)
+    for own in (unfinished, unfinished.with_suffix(".again.npz")):
+        own.unlink(missing_ok=True)
     return fitted
 
 

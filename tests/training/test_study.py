@@ -199,19 +199,28 @@ def test_an_interrupted_evaluation_goes_on(study: Study, trained: list[str]) -> 
 
 
 def test_training_anew_forgets_what_an_interrupt_left(
-    both_forest: Study, tmp_path: Path, trained: list[str]
+    both_forest: Study, tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = replace(both_forest, cache=tmp_path)
     task = tasks(study)[0]
     path = study.path(task)
     path.parent.mkdir(parents=True)
     left = [path.with_suffix(suffix) for suffix in (".unfinished.npz", ".unfinished.again.npz")]
-    for own in left:
-        own.touch()
-    train_one(study, task)
-    assert all(own.exists() for own in left)
-    train_one(study, task, fresh=True)
-    assert not any(own.exists() for own in left)
+    found: list[int] = []
+    pretend = studies.fit
+
+    def look(*arguments: Any, **settings: Any) -> Any:
+        found.append(sum(own.exists() for own in left))
+        return pretend(*arguments, **settings)
+
+    monkeypatch.setattr(studies, "fit", look)
+    for fresh in (False, True):
+        for own in left:
+            own.touch()
+        train_one(study, task, fresh=fresh)
+        # What is done needs neither any more.
+        assert not any(own.exists() for own in left)
+    assert found == [2, 0]
     assert len(trained) == 2
 
 
