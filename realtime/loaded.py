@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from realtime.types import FloatArray, Smoothing
 
 
+SMALLEST = np.float32(1e-12)
+"""What probabilities are raised to before their logarithm."""
+
+
 class LoadedModel(ABC):
     """Judges feature windows with an artifact's model.
 
@@ -76,8 +80,8 @@ def temper(probabilities: FloatArray, temperature: float) -> FloatArray:
 
     Parameters
     ----------
-    probabilities : np.ndarray [shape=(n_labels,), dtype=float32]
-        Of one window.
+    probabilities : np.ndarray [shape=(..., n_labels), dtype=float32]
+        Of one window, or of several.
     temperature
         1 leaves them as they are; above, they grow less sure.
 
@@ -86,6 +90,6 @@ def temper(probabilities: FloatArray, temperature: float) -> FloatArray:
     Guo et al., "On calibration of modern neural networks", 2017.
     """
     # Softmax undone up to a constant, which the next softmax cancels; quantised outputs may be zero.
-    logits = np.log(np.maximum(probabilities, np.float32(1e-12))) / np.float32(temperature)
-    powers = np.exp(logits - logits.max())
-    return np.asarray(powers / powers.sum(), dtype=np.float32)
+    logits = np.log(np.maximum(probabilities, SMALLEST)) / np.float32(temperature)
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)

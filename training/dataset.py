@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +20,7 @@ from realtime.features import FeatureSpec, WindowExtractor
 from realtime.sources.file import FileSource
 from training import augmentation
 from training.augmentation import clip_rng, degrade, noise_digest, vary
+from training.disk import put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -253,16 +254,13 @@ def _extract_one(source: Path, plan: _Plan, kept: Path) -> npt.NDArray[np.void] 
     varied = plan.variation.make(samples, plan.features.sample_rate, kept.stem)
     tables = [_table(signal, plan, number) for number, signal in varied]
     table = np.concatenate(tables)
-    partial = kept.with_suffix(f".{os.getpid()}.partial")
+    packed = io.BytesIO()
+    np.save(packed, table, allow_pickle=False)
     try:
-        with partial.open("wb") as file:
-            np.save(file, table, allow_pickle=False)
-        partial.replace(kept)
+        put(kept, packed.getvalue())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         return (
-            # NumPy tells a full disk in words alone.
-            f"{kept}: {error.strerror or error}; wanted to keep features there: free some space, or give "
+            f"{kept}: {error.strerror}; wanted to keep features there: free some space, or give "
             "another folder with --cache"
         )
     return table

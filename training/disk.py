@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
+import platform
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from realtime.errors import CorpusError
@@ -15,6 +17,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file, which appears when it is whole, in a folder that is made where it is missing.
+
+    Parameters
+    ----------
+    path
+        Its place; what stands there is replaced.
+    content
+        What is in it.
+
+    Raises
+    ------
+    OSError
+        Where that cannot be: what stood there stands there still, and nothing beside it.
+    """
+    # Of this machine and process: others may write the same file at the same time, on a shared disk too.
+    partial = path.with_suffix(f".{platform.node()}-{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

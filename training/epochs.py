@@ -6,10 +6,8 @@ for bit, as one that was not.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import math
-import os
 import time
 import zipfile
 from dataclasses import astuple, dataclass
@@ -21,6 +19,7 @@ import numpy.typing as npt
 from realtime.errors import TrainingError
 from training import networks
 from training.augmentation import vary_inputs
+from training.disk import put
 from training.recipes.schema import Network
 
 if TYPE_CHECKING:
@@ -304,14 +303,9 @@ def _keep(state: _State, path: Path) -> None:
     # By way of memory: on a full disk, an archive that is written piece by piece fails again as it is closed.
     packed = io.BytesIO()
     np.savez(packed, **arrays)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(packed.getvalue())
-        partial.replace(path)
+        put(path, packed.getvalue())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise TrainingError(
             f"{path}: {error.strerror}; wanted to keep the training so far there: free some space, or give "
             "another folder with --cache"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -11,6 +9,7 @@ import msgspec
 from realtime.artifact import Scores
 from realtime.card import encode
 from realtime.errors import TrainingError
+from training.disk import put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,14 +128,9 @@ def write(folder: Path, evaluation: Evaluation) -> None:
         Where it cannot be written.
     """
     path = folder / SCORES_FILE
-    partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(encode(evaluation))
-        partial.replace(path)
+        put(path, encode(evaluation))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise TrainingError(f"{path}: {error.strerror}; wanted to write scores there") from None
 
 

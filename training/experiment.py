@@ -16,6 +16,7 @@ from training import evaluation, export, protocols, study
 from training.drafts import draft_card
 from training.estimators import make_probe
 from training.fit import predict, rebuild
+from training.judgement import representative_inputs
 from training.recipes import digest
 
 if TYPE_CHECKING:
@@ -156,9 +157,7 @@ def _write(made: _Made, card: Card, measured: Evaluation | None, out: Path, watc
     inner = windows.features[windows.rows(task.split.inner, copies=False)[:_N_PARITY]]
     expected = predict(recipe, fitted, fitted.preprocessing(inner))
     if recipe.is_network:
-        rows = windows.rows(task.split.train, copies=True)
-        shown = rows[:: max(1, len(rows) // export.N_REPRESENTATIVE)]
-        representative = fitted.preprocessing(windows.features[shown])
+        representative = representative_inputs(fitted, windows, task.split.train)
         network = rebuild(recipe, fitted, windows.features.shape[1])
         watcher.begin("exports", 1)
         made_in = export.convert_all(network, representative, fitted.preprocessing(inner))

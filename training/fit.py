@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.errors import TrainingError
+from realtime.loaded import SMALLEST, temper
 from training import networks
 from training.epochs import Epoch, Table, best_epoch, run, train
 from training.estimators import fit_estimator, predict_estimator
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from training.splits import Split
 
 _TEMPERATURES = np.geomspace(0.25, 8.0, 401)
-_SMALLEST = np.float32(1e-12)
-"""What probabilities are raised to before their logarithm, as `realtime.classifier` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,8 @@ def fit(
     watch
         Told of each epoch.
     kept
-        File in which a network's training is kept, so that an interrupted one goes on.
+        File in which a network's training is kept, so that an interrupted one goes on: to `forget` once the
+        model is safe.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def fit(
         prepared = _prepare(recipe, examples, both, seed=seed)
         if recipe.is_network:
             rates = [epoch.learning_rate for epoch in history[: best_epoch(history).number]]
-            again = None if kept is None else kept.with_suffix(".again.npz")
+            again = None if kept is None else _again(kept)
             model, _ = train(recipe, prepared.table, seed=seed, rates=rates, kept=again)
             weights = model.get_weights()
         else:
@@ -144,6 +144,17 @@ def fit(
         inner_probabilities=temper(raw, temperature),
         history=history,
     )
+
+
+def forget(kept: Path) -> None:
+    """Remove what a fit kept so that it could go on: it is done, or not wanted any more."""
+    for path in (kept, _again(kept)):
+        path.unlink(missing_ok=True)
+
+
+def _again(kept: Path) -> Path:
+    """Return where the second training of a refit is kept."""
+    return kept.with_suffix(".again.npz")
 
 
 def rebuild(recipe: Recipe, fitted: Fitted, n_frames: int) -> Any:  # noqa: ANN401 - a Keras model
@@ -183,18 +194,6 @@ def predict(recipe: Recipe, fitted: Fitted, inputs: FloatArray) -> FloatArray:
     return temper(raw, fitted.temperature)
 
 
-def temper(probabilities: FloatArray, temperature: float) -> FloatArray:
-    """Return probabilities as if the logits had been divided by `temperature` before the softmax.
-
-    References
-    ----------
-    Guo et al., "On calibration of modern neural networks", 2017.
-    """
-    logits = np.log(np.maximum(probabilities, _SMALLEST)) / np.float32(temperature)
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)
-
-
 def fit_temperature(probabilities: FloatArray, labels: npt.NDArray[np.int64]) -> float:
     """Return the temperature at which the true labels are the likeliest, from 0.25 to 8.
 
@@ -207,7 +206,7 @@ def fit_temperature(probabilities: FloatArray, labels: npt.NDArray[np.int64]) ->
     """
     rows = np.arange(len(labels))
     losses = [
-        -np.log(np.maximum(temper(probabilities, temperature)[rows, labels], _SMALLEST)).mean()
+        -np.log(np.maximum(temper(probabilities, temperature)[rows, labels], SMALLEST)).mean()
         for temperature in _TEMPERATURES
     ]
     return float(round(_TEMPERATURES[int(np.argmin(losses))], 4))

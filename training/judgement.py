@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from realtime.loaded import temper
 from training import export
 from training.evaluate import by_clip, smooth
-from training.fit import predict, rebuild, temper
+from training.fit import predict, rebuild
 from training.metrics import Outcome
 
 if TYPE_CHECKING:
@@ -185,6 +186,13 @@ def outcome_of_windows(
     return Outcome(smoothed[counted], truth.labels[clip], truth.speakers[clip], nobody, nobody)
 
 
+def representative_inputs(fitted: Fitted, windows: Windows, clips: npt.NDArray[np.int64]) -> FloatArray:
+    """Return a network's inputs of some of these clips' windows, as many as show a converter every range."""
+    rows = windows.rows(clips, copies=True)
+    shown = rows[:: max(1, len(rows) // export.N_REPRESENTATIVE)]
+    return fitted.preprocessing(windows.features[shown])
+
+
 def judge_exported(
     recipe: Recipe, fitted: Fitted, windows: Windows, split: Split, quantisation: Quantisation
 ) -> Judged:
@@ -201,10 +209,7 @@ def judge_exported(
     quantisation
         Of the exported model.
     """
-    trained_on = windows.rows(split.train, copies=True)
-    # Evenly over the training part: the converter takes some hundred of them.
-    shown = trained_on[:: max(1, len(trained_on) // export.N_REPRESENTATIVE)]
-    representative = fitted.preprocessing(windows.features[shown])
+    representative = representative_inputs(fitted, windows, split.train)
     network = rebuild(recipe, fitted, windows.features.shape[1])
     model = export.convert(network, quantisation, representative)
     rows = windows.rows(split.test, copies=False)

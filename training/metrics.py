@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -141,11 +141,17 @@ def expected_calibration_error(probabilities: FloatArray, truth: npt.NDArray[np.
     return float(_count(outcome, probabilities.shape[1], 1).figures()[0, 3])
 
 
+def confidence_bins(confidence: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int64]:
+    """Return each confidence's bin [shape=(n,)]: `i` holds those above ``i / 10`` up to ``(i + 1) / 10``."""
+    bins = np.ceil(confidence * N_CONFIDENCE_BINS).astype(np.int64) - 1
+    return np.asarray(np.clip(bins, 0, N_CONFIDENCE_BINS - 1))
+
+
 def _count(outcome: Outcome, n_labels: int, n_speakers: int) -> _Counts:
     """Return the counts of each speaker."""
     predicted = outcome.probabilities.argmax(axis=1)
     confidence = outcome.probabilities.max(axis=1).astype(np.float64)
-    bins = np.clip(np.ceil(confidence * N_CONFIDENCE_BINS).astype(np.int64) - 1, 0, N_CONFIDENCE_BINS - 1)
+    bins = confidence_bins(confidence)
     confusion = np.zeros((n_speakers, n_labels, n_labels))
     np.add.at(confusion, (outcome.speaker, outcome.truth, predicted), 1)
     unheard = np.zeros((n_speakers, n_labels))

@@ -94,7 +94,7 @@ def require(asked: Sequence[Protocol]) -> None:
     CorpusError
         Where there is no noise for the robust protocol.
     """
-    if "robust" in asked:
+    if "robust" in asked and any(condition.needs_noise for condition in CONDITIONS):
         Noises(part="testing").paths()
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ import numpy as np
 
 from realtime.artifact import Preprocessing
 from realtime.errors import TrainingError
+from training.disk import put
 from training.epochs import DAMAGED, Epoch
 from training.fit import Fitted
 
@@ -38,17 +37,12 @@ def save(path: Path, fitted: Fitted) -> None:
         "history": np.asarray([astuple(epoch) for epoch in fitted.history], dtype=np.float64),
         **{f"weight_{i:03d}": weight for i, weight in enumerate(fitted.weights)},
     }
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    # By way of memory: an archive that a full disk cuts short complains once more when it is collected.
+    packed = io.BytesIO()
+    np.savez(packed, **arrays)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # By way of memory: an archive that a full disk cuts short complains once more when it is collected.
-        packed = io.BytesIO()
-        np.savez(packed, **arrays)
-        partial.write_bytes(packed.getbuffer())
-        partial.replace(path)
+        put(path, packed.getvalue())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise TrainingError(
             f"{path}: {error.strerror}; wanted to keep a trained model there: free some space, or give "
             "another folder with --cache"

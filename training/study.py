@@ -18,7 +18,7 @@ from realtime.errors import CorpusError
 from training import dataset, networks, recipes, store
 from training.augmentation import Noises
 from training.dataset import AsItIs, Copies
-from training.fit import Examples, Fitted, fit
+from training.fit import Examples, Fitted, fit, forget
 from training.judgement import Truth
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ COPIES_SEED = 42
 """Of the varied copies: fixed, so that models of other seeds are trained on the same ones."""
 _CODE = ("augmentation/inputs.py", "epochs.py", "estimators.py", "fit.py", "preprocess.py")
 """What, within `training`, decides about a trained model besides recipe, seed, split and windows."""
-_RUNNING_CODE = ("activity.py", "estimator.py", "preprocessing.py", "voting.py")
+_RUNNING_CODE = ("activity.py", "estimator.py", "loaded.py", "preprocessing.py", "voting.py")
 """What, within `realtime`, decides about it."""
 _PACKAGES = (
     "numpy",
@@ -244,13 +244,10 @@ def train_one(
         return kept
     unfinished = path.with_suffix(".unfinished.npz")
     if fresh:
-        # That of a second training, on both parts, too.
-        for own in (unfinished, unfinished.with_suffix(".again.npz")):
-            own.unlink(missing_ok=True)
+        forget(unfinished)
     fitted = fit(study.recipe, study.examples, task.split, seed=task.seed, watch=watch, kept=unfinished)
     store.save(path, fitted)
-    for own in (unfinished, unfinished.with_suffix(".again.npz")):
-        own.unlink(missing_ok=True)
+    forget(unfinished)
     return fitted
 
 

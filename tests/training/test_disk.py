@@ -4,17 +4,16 @@ import errno
 import os
 import shutil
 from io import FileIO
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from realtime.errors import CorpusError
-from training.disk import megabytes, require_room, write_all, writing
+from training.disk import megabytes, put, require_room, write_all, writing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from _typeshed import ReadableBuffer
 
 
@@ -67,3 +66,21 @@ def test_room_is_that_of_the_nearest_folder_there_is(tmp_path: Path, monkeypatch
 
 def test_megabytes() -> None:
     assert megabytes(208_468_073) == "208.5 MB"
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "new" / "one.bin"
+    put(path, b"first")
+    put(path, b"second")
+    assert path.read_bytes() == b"second"
+
+    def fill(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[:2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(OSError, match="No space left"):
+        put(path, b"third")
+    assert path.read_bytes() == b"second"
+    assert list(path.parent.iterdir()) == [path]

@@ -12,9 +12,9 @@ from realtime.artifact import Artifact
 from realtime.card import FORMAT_VERSION, Card, Training
 from realtime.classifier import Classifier
 from realtime.errors import ArtifactError
+from realtime.loaded import temper
 from realtime.preprocessing import Preprocessing
 from training import export, networks
-from training.fit import temper
 from training.recipes.schema import ConvLstm, Dense, Layer
 
 if TYPE_CHECKING:

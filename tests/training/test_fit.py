@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from realtime.errors import TrainingError
+from realtime.loaded import temper
 from training import fit as module
 from training.epochs import Epoch, run
 from training.estimators import fit_estimator
-from training.fit import Examples, Fitted, fit, fit_temperature, predict, rebuild, temper
+from training.fit import Examples, Fitted, fit, fit_temperature, predict, rebuild
 from training.splits import Split, split_by_fold
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from training.commands import options
-from training.corpora import open_corpora
+from training.commands.recordings import survey_recordings
 
 if TYPE_CHECKING:
     import argparse
@@ -34,22 +34,14 @@ def run(arguments: argparse.Namespace) -> None:
     TonewatchError
         For what the user can set right.
     """
-    workers = options.workers(arguments)
-    corpus = open_corpora(arguments.data, options.label_map(arguments))
-
     # Here, since they load numpy and rich: `--help` stays quick.
     from rich.console import Console  # noqa: PLC0415
 
     from training.corpora.report import describe, encode, print_report  # noqa: PLC0415
-    from training.corpora.survey import survey  # noqa: PLC0415
     from training.progress import Screen  # noqa: PLC0415
 
     with Screen() as screen:
-        screen.begin("recordings", len(corpus.clips))
-        surveyed = survey(
-            corpus, cache=options.cache_folder(arguments), workers=workers, advance=screen.advance
-        )
-        screen.end()
+        surveyed = survey_recordings(arguments.data, arguments, screen)
     report = describe(surveyed)
     if arguments.json:
         print(encode(report))

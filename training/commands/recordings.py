@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from training.corpora import Corpus
+    from training.corpora.survey import Survey
     from training.progress import Watcher
 
 
@@ -49,19 +50,24 @@ def read_recordings(data: Sequence[str], arguments: argparse.Namespace, watcher:
     CorpusError, SettingsError
         Where nothing can be used.
     """
-    # Here, since it loads numpy: `--help` stays quick.
-    from training.corpora.survey import survey  # noqa: PLC0415
-
-    corpus = open_corpora(data, options.label_map(arguments))
-    watcher.begin("recordings", len(corpus.clips))
-    surveyed = survey(
-        corpus,
-        cache=options.cache_folder(arguments),
-        workers=options.workers(arguments),
-        advance=watcher.advance,
-    )
-    watcher.end(corpus.name)
-    for line in (*corpus.warnings, *surveyed.left_out):
+    surveyed = survey_recordings(data, arguments, watcher)
+    for line in (*surveyed.corpus.warnings, *surveyed.left_out):
         watcher.warn(line)
     usable = replace(surveyed.corpus, warnings=())
     return Recordings(usable, tuple(facts.file_sha256 for facts in surveyed.facts))
+
+
+def survey_recordings(data: Sequence[str], arguments: argparse.Namespace, watcher: Watcher) -> Survey:
+    """Open corpora and read each recording once.
+
+    Parameters and errors are those of `read_recordings`; what is wrong stands in what is returned.
+    """
+    # Here, since it loads numpy: `--help` stays quick.
+    from training.corpora.survey import survey  # noqa: PLC0415
+
+    workers = options.workers(arguments)
+    corpus = open_corpora(data, options.label_map(arguments))
+    watcher.begin("recordings", len(corpus.clips))
+    surveyed = survey(corpus, cache=options.cache_folder(arguments), workers=workers, advance=watcher.advance)
+    watcher.end(corpus.name)
+    return surveyed

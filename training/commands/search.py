@@ -167,7 +167,5 @@ def _command(arguments: argparse.Namespace) -> str:
     words += ["--folds", str(arguments.folds), "--unit", arguments.unit, "--seed", str(arguments.seed)]
     if arguments.space is not None:
         words += ["--space", str(arguments.space)]
-    if arguments.data != list(options.DEFAULT_DATA):
-        words += [word for data in arguments.data for word in ("--data", data)]
-    words += [word for pair in arguments.map for word in ("--map", pair)]
+    words += options.data_words(arguments)
     return shlex.join(words)

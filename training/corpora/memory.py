@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import msgspec
 
 from realtime.errors import CorpusError
 from training.corpora.measurement import Measurement, measure
+from training.disk import put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,14 +118,9 @@ def _load(path: Path) -> dict[bytes, _Entry]:
 
 def _save(path: Path, entries: dict[bytes, _Entry]) -> None:
     """Write what is kept; the file is replaced when the new one is whole."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(msgspec.msgpack.encode(_Memory(_VERSION, list(entries.values()))))
-        partial.replace(path)
+        put(path, msgspec.msgpack.encode(_Memory(_VERSION, list(entries.values()))))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise CorpusError(
             f"{path} cannot be written: {error.strerror}; give a folder that can be with --cache"
         ) from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from training.metrics import N_CONFIDENCE_BINS
 from training.report import measures
 from training.report.style import (
     CELL,
@@ -202,8 +203,8 @@ def _draw_reliability(theme: Theme, found: Calibration, judged: Judged) -> Figur
     upper.set_ylabel("Accuracy")
     upper.text(0.03, 0.95, f"ECE {found.ece:.3f}", transform=upper.transAxes, va="top", fontsize=10)
     percent_axis(upper)
-    centres = (np.arange(measures.N_CONFIDENCE_BINS) + 0.5) / measures.N_CONFIDENCE_BINS
-    lower.bar(centres, found.n, width=0.94 / measures.N_CONFIDENCE_BINS, color=INNER, alpha=0.75)
+    centres = (np.arange(N_CONFIDENCE_BINS) + 0.5) / N_CONFIDENCE_BINS
+    lower.bar(centres, found.n, width=0.94 / N_CONFIDENCE_BINS, color=INNER, alpha=0.75)
     for centre, n in zip(centres, found.n, strict=True):
         if n:
             lower.annotate(

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from training.metrics import N_CONFIDENCE_BINS, confidence_bins, expected_calibration_error
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from training.report.data import Judged
 
-N_CONFIDENCE_BINS = 10
-"""As the cards' expected calibration errors have it."""
 _INDEX = re.compile(r"_\d+$")
 
 
@@ -124,7 +124,7 @@ def calibrate(judged: Judged) -> Calibration:
     """
     confidence = judged.probabilities.max(axis=1).astype(np.float64)
     right = judged.probabilities.argmax(axis=1) == judged.truth
-    bins = np.clip(np.ceil(confidence * N_CONFIDENCE_BINS).astype(np.int64) - 1, 0, N_CONFIDENCE_BINS - 1)
+    bins = confidence_bins(confidence)
     n = np.bincount(bins, minlength=N_CONFIDENCE_BINS)
     total = np.bincount(bins, weights=confidence, minlength=N_CONFIDENCE_BINS)
     n_right = np.bincount(bins, weights=right, minlength=N_CONFIDENCE_BINS)
@@ -133,7 +133,7 @@ def calibrate(judged: Judged) -> Calibration:
         n=n,
         confidence=total / some,
         accuracy=n_right / some,
-        ece=float(np.abs(total - n_right).sum() / len(right)),
+        ece=expected_calibration_error(judged.probabilities, judged.truth),
         mean_confidence=float(confidence.mean()),
         mean_accuracy=float(right.mean()),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from training.metrics import N_CONFIDENCE_BINS
 from training.report import measures
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def confusion(data: ReportData) -> Table:
 def reliability(data: ReportData) -> Table:
     """Return the bins of confidence that hold anything."""
     found = measures.calibrate(data.judged)
-    edges = np.linspace(0, 1, measures.N_CONFIDENCE_BINS + 1)
+    edges = np.linspace(0, 1, N_CONFIDENCE_BINS + 1)
     return Table(
         "Bins of confidence.",
         ("confidence", data.judged.unit, "mean confidence", "accuracy"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,8 @@ import numpy as np
 
 from realtime.errors import TonewatchError
 from training import recipes
-from training.fit import fit
+from training.disk import put
+from training.fit import fit, forget
 from training.judgement import judge, outcome_of_clips, outcome_of_windows
 from training.metrics import score
 from training.protocols import Task
@@ -143,9 +143,8 @@ def _score_fold(bench: Bench, study: Study, fold: Fold) -> float:
         return kept
     if study.recipe.is_network:
         use_one_thread()
-    fitted = fit(
-        study.recipe, study.examples, fold.split, seed=bench.seed, kept=path.with_suffix(".unfinished.npz")
-    )
+    unfinished = path.with_suffix(".unfinished.npz")
+    fitted = fit(study.recipe, study.examples, fold.split, seed=bench.seed, kept=unfinished)
     judged = judge(study.recipe, fitted, study.examples.windows, fold.judged)
     if bench.unit == "clips":
         outcome = outcome_of_clips(judged, study.truth, fold.judged)
@@ -153,6 +152,7 @@ def _score_fold(bench: Bench, study: Study, fold: Fold) -> float:
         outcome = outcome_of_windows(judged, study.truth, fold.judged, study.recipe.smoothing)
     value = score([outcome], study.recipe.labels).uar
     _write(path, value)
+    forget(unfinished)
     return value
 
 
@@ -164,12 +164,9 @@ def _read(path: Path) -> float | None:
 
 
 def _write(path: Path, value: float) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.partial")
     # Where there is no room, the journal says so, of which more depends.
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(value), encoding="utf-8")
-        partial.replace(path)
+        put(path, json.dumps(value).encode())
 
 
 class _Nobody:

@@ -4,7 +4,7 @@ import argparse
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 
 from realtime.errors import SettingsError, TrainingError
 from training.commands import search as command
-from training.fit import Examples
+from training.fit import Examples, fit
 from training.recipes import digest, parse_recipe, read_recipe
 from training.recipes.schema import Forest
 from training.search import (
@@ -28,6 +28,7 @@ from training.search import (
     plan_folds,
     read_source,
     search,
+    trial,
     try_recipe,
     write_found,
 )
@@ -259,6 +260,20 @@ def test_test_clips_are_not_looked_at(bench: Bench, source: Source) -> None:
         blank = replace(study, examples=replace(study.examples, windows=replace(windows, features=features)))
         three = replace(without_scores(one, f"blank-{part[0]}"), study=blank)
         assert scores != try_recipe(Job(three, 0, source.plain)).scores
+
+
+def test_trials_leave_no_unfinished_training(
+    bench: Bench, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keeping(*arguments: Any, kept: Path, **settings: Any) -> Any:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.touch()
+        kept.with_suffix(".again.npz").touch()
+        return fit(*arguments, kept=kept, **settings)
+
+    monkeypatch.setattr("training.search.trial.fit", keeping)
+    assert len(try_recipe(Job(bench, 0, source.plain)).scores) == 2
+    assert {path.suffix for path in bench.kept.iterdir()} == {".json"}
 
 
 def test_scores_are_kept_by_all_that_decides(bench: Bench, source: Source) -> None:
