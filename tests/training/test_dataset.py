@@ -260,10 +260,12 @@ def test_a_cache_that_cannot_be_written_is_an_error(
 def test_a_full_disk_is_told_and_leaves_nothing_half_done(
     recipe: Recipe, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill(*_: object, **__: object) -> None:
+    def fill(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[:100])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(np, "save", fill)
+    monkeypatch.setattr(Path, "write_bytes", fill)
     with pytest.raises(CorpusError, match=r"No space left on device; .*--cache"):
         extract(recipe, clips, tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -28,7 +28,6 @@ from training.search import (
     plan_folds,
     read_source,
     search,
-    trial,
     try_recipe,
     write_found,
 )
