@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from realtime.errors import ArtifactError
+from realtime.speaker import Adaptation  # noqa: TC001 - msgspec reads annotations
 from realtime.types import LABELS, Smoothing
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     n_selected: int
     """Number of those that the model sees."""
     smoothing: Smoothing = Smoothing()
+    adaptation: Adaptation | None = None
+    """How the model gets used to a speaker; not at all where there is none."""
     temperature: float = 1.0
     """What logits are divided by, so that probabilities are neither too sure nor too unsure."""
     thresholds: dict[str, float] = {}
@@ -214,6 +217,11 @@ def check(path: Path, card: Card, spec: FeatureSpec) -> None:
         raise ArtifactError(
             f"{path}: alpha {card.smoothing.alpha}, n {card.smoothing.n}, temperature {card.temperature}; "
             "wanted alpha above 0 up to 1, n from 1 up, a positive temperature"
+        )
+    adaptation = card.adaptation
+    if adaptation is not None and not (adaptation.prior_s > 0 and adaptation.memory_s > 0):
+        raise ArtifactError(
+            f"{path}: prior_s {adaptation.prior_s}, memory_s {adaptation.memory_s}; wanted both above 0"
         )
     if card.runtime == "skops" and (spec.output != "pooled" or card.quantisation != "float32"):
         raise ArtifactError(

@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from realtime.artifact import Artifact
     from realtime.features import FeatureSpec
+    from realtime.speaker import Adaptation, Speaker
     from realtime.types import FloatArray, Smoothing
 
 
@@ -59,16 +60,30 @@ class LoadedModel(ABC):
         """Default smoothing."""
         return self.artifact.card.smoothing
 
-    def predict(self, features: FloatArray) -> FloatArray:
+    @property
+    def adaptation(self) -> Adaptation | None:
+        """How it gets used to a speaker, if it does."""
+        return self.artifact.card.adaptation
+
+    def predict(
+        self, features: FloatArray, speaker: Speaker | None = None, *, new_s: float = 0.0
+    ) -> FloatArray:
         """Return the probability of each label [shape=(n_labels,), dtype=float32].
 
         Parameters
         ----------
         features : np.ndarray [shape=(n_features,) or (n_frames, n_features), dtype=float32]
             Of one window, as `realtime.features.WindowExtractor` gives them.
+        speaker
+            Whose window it is: it is judged by what was heard of them, and heard itself; nobody in
+            particular by default.
+        new_s
+            How much of the window that speaker's windows before it did not hold, in seconds.
         """
-        row = self.artifact.preprocessing(features)[np.newaxis]
-        return temper(self._judge(row)[0], self.artifact.card.temperature)
+        inputs = self.artifact.preprocessing(features)
+        if speaker is not None:
+            inputs = speaker.hear(inputs, new_s)
+        return temper(self._judge(inputs[np.newaxis])[0], self.artifact.card.temperature)
 
     @abstractmethod
     def _judge(self, row: FloatArray) -> FloatArray:

@@ -10,6 +10,7 @@ import numpy as np
 from realtime import activity, decision
 from realtime.errors import SettingsError, SourceError
 from realtime.features import WindowExtractor
+from realtime.speaker import Speaker
 from realtime.types import PREDICTING, Chunk, Latency, Prediction, State, Status, Stream
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from realtime.activity import Signal
     from realtime.features import FeatureSpec, FeatureWindow
+    from realtime.speaker import Adaptation
     from realtime.types import Event, FloatArray, Smoothing
 
 LARGEST_SAMPLE = 65_536.0
@@ -47,7 +49,12 @@ class Model(Protocol):
     @property
     def smoothing(self) -> Smoothing: ...  # noqa: D102
 
-    def predict(self, features: FloatArray) -> FloatArray:
+    @property
+    def adaptation(self) -> Adaptation | None: ...  # noqa: D102
+
+    def predict(
+        self, features: FloatArray, speaker: Speaker | None = None, *, new_s: float = 0.0
+    ) -> FloatArray:
         """Return the probability of each label for the features of one window."""
         ...
 
@@ -68,6 +75,8 @@ class Recognizer:
         How successive windows are combined; the model's own by default.
     min_probability
         Below this the label is `unknown`; 0 never abstains.
+    adapt
+        Whether the model may get used to the speaker, if it was trained to.
     name
         Names the stream in its events.
     started
@@ -96,6 +105,7 @@ class Recognizer:
         hop_s: float | None = None,
         smoothing: Smoothing | None = None,
         min_probability: float = 0.0,
+        adapt: bool = True,
         name: str = "stream",
         started: datetime | None = None,
         timer: Callable[[], float] | None = None,
@@ -114,6 +124,7 @@ class Recognizer:
         self._meter = activity.SignalMeter(model.window, model.spec.frame_hop)
         self._smoother = decision.Smoother(smoothing or model.smoothing, len(model.labels))
         self._segments = decision.SegmentTracker(self.stream)
+        self._speaker = None if model.adaptation is None or not adapt else Speaker(model.adaptation)
         self.reset()
 
     def reset(self) -> None:
@@ -121,6 +132,8 @@ class Recognizer:
         self._position = _Position()
         self._forget_audio()
         self._segments.reset()
+        if self._speaker is not None:
+            self._speaker.reset()
 
     def push(self, chunk: Chunk | FloatArray) -> list[Event]:
         """Return the events that became due, in order.
@@ -197,8 +210,13 @@ class Recognizer:
 
     def _predict(self, window: FeatureWindow, signal: Signal, queued_s: float) -> list[Event]:
         position = self._position
+        # What the last prediction did not see: less than a window where they overlap.
+        new = min(self.stream.window, window.start - position.predicted)
+        position.predicted = window.start
         before = self._now()
-        probabilities = self._model.predict(window.features)
+        probabilities = self._model.predict(
+            window.features, self._speaker, new_s=new / self.stream.sample_rate
+        )
         inference_s = self._now() - before
         smoothed = self._smoother.push(probabilities)
         label, probability = decision.decide(smoothed, self.stream.labels, self._min_probability)
@@ -247,6 +265,7 @@ class Recognizer:
         self._meter.reset()
         self._smoother.reset()
         self._position.origin = self._position.index
+        self._position.predicted = -self.stream.window
         self._position.features_s = 0.0
 
     def _enter(self, state: State, detail: str, signal: Signal | None = None) -> Status:
@@ -277,6 +296,8 @@ class _Position:
     """Number of samples so far, lost ones included."""
     origin: int = 0
     """The sample from which windows are counted: behind the last loss."""
+    predicted: int = 0
+    """Where the last window began that was predicted on, counted as windows are."""
     seq: int = 0
     dropped: int = 0
     state: State | None = None

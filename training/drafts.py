@@ -109,6 +109,7 @@ def draft_card(
         n_features=recipe.features.n_values,
         n_selected=n_selected,
         smoothing=recipe.smoothing,
+        adaptation=None if recipe.speakers is None else recipe.speakers.adaptation,
         temperature=fitted.temperature,
         input_shape=[1, n_frames, n_selected] if recipe.sees_frames else [1, n_selected],
         output_shape=[1, len(recipe.labels)],

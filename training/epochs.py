@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from realtime.errors import TrainingError
 from training import networks
+from training.adaptation import Voices, window_means
 from training.augmentation import vary_inputs
 from training.disk import put
 from training.recipes.schema import Network
@@ -82,12 +83,21 @@ class Table:
         Classes that their corpora have: only between these does a row tell anything.
     weights : np.ndarray [shape=(n,), dtype=float32]
         What each counts.
+    clips : np.ndarray [shape=(n,), dtype=int64]
+        Which clip each comes from.
+    copied : np.ndarray [shape=(n,), dtype=bool]
+        Whether it comes from a varied copy of the clip.
+    speakers : np.ndarray [shape=(n,), dtype=int64]
+        Who speaks.
     """
 
     inputs: FloatArray
     labels: npt.NDArray[np.int64]
     known: npt.NDArray[np.bool_]
     weights: FloatArray
+    clips: npt.NDArray[np.int64]
+    copied: npt.NDArray[np.bool_]
+    speakers: npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -141,14 +151,18 @@ def train(
     for epoch in state.history:
         watch(epoch)
     targets = _targets(table, recipe.fitting.label_smoothing)
+    voices = None
+    if recipe.speakers is not None:
+        voices = Voices(window_means(table.inputs), table.speakers, recipe.speakers, recipe.window_s)
     saved_at = time.monotonic()
     try:
         while (rate := _next_rate(recipe.fitting, state.history, rates)) is not None:
             number = len(state.history) + 1
             # Of the seed and the epoch alone, so that a resumed training draws the same.
             rng = np.random.default_rng([seed, number])
-            order = rng.permutation(len(table.labels))
-            inputs, varied = vary_inputs(table.inputs[order], targets[order], recipe.augmentation.inputs, rng)
+            order = rng.permutation(_draw(table, recipe.fitting, rng))
+            inputs = table.inputs[order] if voices is None else voices.draw(table.inputs, order, rng)
+            inputs, varied = vary_inputs(inputs, targets[order], recipe.augmentation.inputs, rng)
             model.optimizer.learning_rate.assign(rate)
             logs = model.fit(
                 inputs,
@@ -186,6 +200,30 @@ def train(
         # What is done is kept too: another training may follow, and be interrupted in its turn.
         _keep(state, kept)
     return model, tuple(state.history)
+
+
+def _draw(table: Table, fitting: Fitting, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return the rows of an epoch: all of them, or some of each clip.
+
+    Some of each: copies are many, and a network that sees ten times as much of a long clip as of a short one
+    learns more of the long one; what an epoch leaves out comes in another.
+    """
+    if not fitting.n_draws:
+        return np.arange(len(table.labels))
+    clips = np.unique(table.clips)
+    drawn = []
+    # By clip, those of the clip as it is in front.
+    order = np.lexsort((table.copied, table.clips))
+    first = np.searchsorted(table.clips[order], clips)
+    n_all = np.diff(np.append(first, len(order)))
+    n_plain = np.add.reduceat(~table.copied[order], first).astype(np.int64)
+    for _ in range(fitting.n_draws):
+        plain = rng.random(len(clips)) < fitting.plain_share
+        plain = (plain & (n_plain > 0)) | (n_plain == n_all)
+        n = np.where(plain, n_plain, n_all - n_plain)
+        start = np.where(plain, first, first + n_plain)
+        drawn.append(order[start + (rng.random(len(clips)) * n).astype(np.int64)])
+    return np.concatenate(drawn)
 
 
 def best_epoch(history: Sequence[Epoch]) -> Epoch:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from realtime.errors import TrainingError
 from realtime.loaded import SMALLEST, temper
 from training import networks
+from training.adaptation import follow_clips
 from training.epochs import Epoch, Table, best_epoch, run, train
 from training.estimators import fit_estimator, predict_estimator
 from training.preprocess import balance, scale, select
@@ -41,11 +42,14 @@ class Examples:
         Class of each clip.
     known : np.ndarray [shape=(n_clips, n_labels), dtype=bool]
         Classes that the clip's corpus has.
+    speakers : np.ndarray [shape=(n_clips,), dtype=int64]
+        Number of each clip's speaker.
     """
 
     windows: Windows
     labels: npt.NDArray[np.int64]
     known: npt.NDArray[np.bool_]
+    speakers: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ def fit(
         Where a part holds no window with a voice, the loss is no number any more, or the disk is full.
     """
     prepared = _prepare(recipe, examples, split.train, seed=seed)
-    inner = _inner_table(examples, split.inner, prepared.preprocessing)
+    inner = _inner_table(recipe, examples, split.inner, prepared.preprocessing)
     if recipe.is_network:
         model, history = train(recipe, prepared.table, seed=seed, inner=inner, watch=watch, kept=kept)
         raw, weights = run(model, inner.inputs), model.get_weights()
@@ -247,13 +251,22 @@ def _prepare(recipe: Recipe, examples: Examples, clips: npt.NDArray[np.int64], *
     balanced, weights = balance(of_row, recipe.balance, seed=seed)
     taken = rows[balanced]
     preprocessing = scale(windows.features, taken, chosen.indices)
+    clip = windows.clip[taken]
     table = Table(
-        preprocessing(windows.features[taken]), of_row[balanced], examples.known[windows.clip[taken]], weights
+        preprocessing(windows.features[taken]),
+        of_row[balanced],
+        examples.known[clip],
+        weights,
+        clip,
+        windows.copy[taken] > 0,
+        examples.speakers[clip],
     )
     return _Prepared(preprocessing, table, len(rows), chosen.importances)
 
 
-def _inner_table(examples: Examples, clips: npt.NDArray[np.int64], preprocessing: Preprocessing) -> Table:
+def _inner_table(
+    recipe: Recipe, examples: Examples, clips: npt.NDArray[np.int64], preprocessing: Preprocessing
+) -> Table:
     # Judged as it will run: the clips as they are.
     windows = examples.windows
     rows = windows.rows(clips, copies=False)
@@ -263,8 +276,52 @@ def _inner_table(examples: Examples, clips: npt.NDArray[np.int64], preprocessing
             "speech or song"
         )
     clip = windows.clip[rows]
+    return Table(
+        inputs_of(recipe, preprocessing, windows, rows),
+        examples.labels[clip],
+        examples.known[clip],
+        np.ones(len(rows), dtype=np.float32),
+        clip,
+        np.zeros(len(rows), dtype=np.bool_),
+        examples.speakers[clip],
+    )
+
+
+def inputs_of(
+    recipe: Recipe,
+    preprocessing: Preprocessing,
+    windows: Windows,
+    rows: npt.NDArray[np.int64],
+    *,
+    speaker: npt.NDArray[np.int64] | None = None,
+) -> FloatArray:
+    """Return what a model sees of windows where it runs [dtype=float32].
+
+    Parameters
+    ----------
+    recipe
+        Says whether the model gets used to speakers.
+    preprocessing
+        From features to scaled inputs.
+    windows
+        Of all clips.
+    rows : np.ndarray [shape=(n,), dtype=int64]
+        Which of them: of clips as they are, in order of time.
+    speaker : np.ndarray [shape=(n,), dtype=int64]
+        Who speaks, where the speaker's other clips were heard before each.
+    """
     inputs = preprocessing(windows.features[rows])
-    return Table(inputs, examples.labels[clip], examples.known[clip], np.ones(len(rows), dtype=np.float32))
+    if recipe.speakers is None:
+        return inputs
+    return follow_clips(
+        inputs,
+        windows.clip[rows],
+        rows,
+        recipe.speakers,
+        window_s=recipe.window_s,
+        hop_s=recipe.hop_s,
+        speaker=speaker,
+    )
 
 
 def _fit_estimator(recipe: Recipe, table: Table, seed: int) -> list[npt.NDArray[Any]]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from realtime.loaded import temper
 from training import export
 from training.evaluate import by_clip, smooth
-from training.fit import predict, rebuild
+from training.fit import inputs_of, predict, rebuild
 from training.metrics import Outcome
 
 if TYPE_CHECKING:
@@ -79,14 +79,16 @@ def judge(
         Those to judge: a test part.
     speakers : np.ndarray [shape=(n_clips,), dtype=int64]
         Of all clips; where they are given, features are normalised by those of the speaker's other clips in
-        the test part, whose labels nobody looks at, instead of by those of the training part.
+        the test part, whose labels nobody looks at, instead of by those of the training part. A model that
+        gets used to speakers by itself has then heard these clips before.
     """
     rows = windows.rows(clips, copies=False)
-    features, clip = windows.features[rows], windows.clip[rows]
-    if speakers is None:
-        inputs = fitted.preprocessing(features)
+    clip = windows.clip[rows]
+    speaker = None if speakers is None else speakers[clip]
+    if speaker is None or recipe.speakers is not None:
+        inputs = inputs_of(recipe, fitted.preprocessing, windows, rows, speaker=speaker)
     else:
-        inputs = normalise_by_speaker(features, fitted.preprocessing, clip, speakers[clip])
+        inputs = normalise_by_speaker(windows.features[rows], fitted.preprocessing, clip, speaker)
     return Judged(clip, rows, predict(recipe, fitted, inputs))
 
 
@@ -213,5 +215,5 @@ def judge_exported(
     network = rebuild(recipe, fitted, windows.features.shape[1])
     model = export.convert(network, quantisation, representative)
     rows = windows.rows(split.test, copies=False)
-    raw = export.run_exported(model, fitted.preprocessing(windows.features[rows]))
+    raw = export.run_exported(model, inputs_of(recipe, fitted.preprocessing, windows, rows))
     return Judged(windows.clip[rows], rows, temper(raw, fitted.temperature))

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 COPIES_SEED = 42
 """Of the varied copies: fixed, so that models of other seeds are trained on the same ones."""
-_CODE = ("augmentation/inputs.py", "epochs.py", "estimators.py", "fit.py", "preprocess.py")
+_CODE = ("adaptation.py", "augmentation/inputs.py", "epochs.py", "estimators.py", "fit.py", "preprocess.py")
 """What, within `training`, decides about a trained model besides recipe, seed, split and windows."""
-_RUNNING_CODE = ("activity.py", "estimator.py", "loaded.py", "preprocessing.py", "voting.py")
+_RUNNING_CODE = ("activity.py", "estimator.py", "loaded.py", "preprocessing.py", "speaker.py", "voting.py")
 """What, within `realtime`, decides about it."""
 _PACKAGES = (
     "numpy",
@@ -194,7 +194,7 @@ def gather(
     truth = Truth(labels, np.asarray([numbers[clip.speaker] for clip in clips], dtype=np.int64))
     usable = replace(corpus, clips=clips)
     digest = _digest(recipe, variations)
-    return Study(recipe, usable, used, Examples(windows, labels, known), truth, digest, cache)
+    return Study(recipe, usable, used, Examples(windows, labels, known, truth.speakers), truth, digest, cache)
 
 
 @dataclass(frozen=True, slots=True)

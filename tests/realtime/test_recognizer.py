@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from realtime.errors import SettingsError, SourceError
 from realtime.features import Delta, FeatureSpec, Mel, Mfcc
 from realtime.recognizer import Recognizer
+from realtime.speaker import Adaptation
 from realtime.types import Chunk, Event, Prediction, Segment, Smoothing, State, Status
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from realtime.speaker import Speaker
 
 RATE, WINDOW, HOP = 16_000, 16_000, 4_000
 SPEC = FeatureSpec(
@@ -34,11 +37,18 @@ class FakeModel:
     window = WINDOW
     hop = HOP
     smoothing = Smoothing(alpha=0.5)
+    adaptation: Adaptation | None = None
 
     def __init__(self) -> None:
         self.n_judged = 0
+        self.heard_s: list[float] = []
 
-    def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def predict(
+        self, features: npt.NDArray[np.float32], speaker: Speaker | None = None, *, new_s: float = 0.0
+    ) -> npt.NDArray[np.float32]:
+        if speaker is not None:
+            self.heard_s.append(new_s)
+            features = speaker.hear(features, new_s)
         self.n_judged += 1
         powers = np.exp(features[:3] / 50 - np.max(features[:3] / 50))
         return np.asarray(powers / powers.sum(), dtype=np.float32)
@@ -341,3 +351,35 @@ def test_segments_follow_the_voice() -> None:
         assert segment.end is None or segment.start < segment.end <= len(SPEECH)
     closed = [s for s in segments if s.end is not None]
     assert closed, "the silence closes what was open"
+
+
+def predictions(events: list[Event]) -> list[Prediction]:
+    return [event for event in events if isinstance(event, Prediction)]
+
+
+def test_a_speaker_is_heard_once_and_forgotten_by_reset() -> None:
+    model = FakeModel()
+    model.adaptation = Adaptation(prior_s=3.0, memory_s=60.0)
+    recognizer = Recognizer(model)
+    sound = voiced(6)
+    before = predictions(recognizer.push(sound))
+    window_s, hop_s = WINDOW / RATE, HOP / RATE
+    assert model.heard_s == pytest.approx([window_s, *[hop_s] * (len(before) - 1)])
+    # A gap breaks a window off, not the acquaintance: but all of the next window is new.
+    model.heard_s.clear()
+    recognizer.push(Chunk(sound, dropped=100))
+    assert model.heard_s[0] == pytest.approx(window_s)
+    recognizer.reset()
+    again = predictions(recognizer.push(sound))
+    assert [p.probabilities for p in again] == [p.probabilities for p in before]
+
+
+def test_nobody_is_got_used_to_where_that_is_not_wanted() -> None:
+    model = FakeModel()
+    sound = voiced(6)
+    plain = predictions(Recognizer(model).push(sound))
+    model.adaptation = Adaptation(prior_s=3.0, memory_s=60.0)
+    used = predictions(Recognizer(model).push(sound))
+    alone = predictions(Recognizer(model, adapt=False).push(sound))
+    assert [p.probabilities for p in alone] == [p.probabilities for p in plain]
+    assert [p.probabilities for p in used] != [p.probabilities for p in plain]

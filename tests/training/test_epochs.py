@@ -17,7 +17,7 @@ from realtime.errors import TrainingError
 from training import epochs
 from training.augmentation import vary_inputs
 from training.epochs import Epoch, Table, best_epoch, run, train
-from training.recipes.schema import Fitting, Inputs
+from training.recipes.schema import Fitting, Inputs, Speakers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,10 @@ def table(seed: int = 0, n: int = 48, *, n_columns: int = 6, noise: float = 1.0)
     inputs = noise * rng.standard_normal((n, n_columns))
     inputs[np.arange(n), labels] += 2
     ones = np.ones(n, dtype=np.float32)
-    return Table(inputs.astype(np.float32), labels, np.ones((n, LABELS), dtype=np.bool_), ones)
+    clips = np.arange(n) // 2
+    copied = np.arange(n) % 2 > 0
+    known = np.ones((n, LABELS), dtype=np.bool_)
+    return Table(inputs.astype(np.float32), labels, known, ones, clips, copied, clips % 4)
 
 
 @pytest.fixture(scope="module")
@@ -348,3 +351,43 @@ def test_smoothed_labels_are_spread_over_known_classes() -> None:
     )
     assert np.array_equal(targets[:, 3:6], known)
     assert np.array_equal(targets[:, 6], own.weights)
+
+
+def test_draws_take_as_many_of_each_clip() -> None:
+    own = table(n=60)
+    clips = np.repeat(np.arange(6), (1, 2, 7, 20, 29, 1))
+    # The first has no copies, the last nothing else.
+    copied = np.concatenate([np.arange(60)[:59] % 4 > 0, [True]])
+    copied[0] = False
+    own = replace(own, clips=clips, copied=copied)
+    fitting = Fitting(n_draws=200, plain_share=0.25)
+    rows = epochs._draw(own, fitting, np.random.default_rng(0))
+    assert np.array_equal(np.bincount(clips[rows]), [200] * 6)
+    for clip in (2, 3, 4):
+        drawn = rows[clips[rows] == clip]
+        assert 0.15 < np.mean(~copied[drawn]) < 0.35
+        assert set(drawn) == set(np.flatnonzero(clips == clip))
+    assert set(rows[clips[rows] == 0]) == {0}
+    assert set(rows[clips[rows] == 5]) == {59}
+
+
+def test_without_draws_every_row_is_seen_once() -> None:
+    own = table()
+    rows = epochs._draw(own, Fitting(), np.random.default_rng(0))
+    assert np.array_equal(rows, np.arange(len(own.labels)))
+
+
+def test_an_interrupted_training_with_speakers_and_draws_goes_on_the_same(
+    small: Recipe, tmp_path: Path
+) -> None:
+    drawing = msgspec.structs.replace(small.fitting, n_draws=1)
+    recipe = replace(small, fitting=drawing, speakers=Speakers(n_windows=3))
+    own, inner, kept = table(), table(1, noise=2.0), tmp_path / "one.npz"
+    straight, history = train(recipe, own, seed=3, inner=inner)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        train(recipe, own, seed=3, inner=inner, kept=kept, watch=Interrupt(patch, 2, "end"))
+    resumed, again = train(recipe, own, seed=3, inner=inner, kept=kept)
+    assert again == history
+    assert_same(resumed, straight)
+    plain, _ = train(replace(recipe, speakers=None), own, seed=3, inner=inner)
+    assert not np.array_equal(plain.get_weights()[0], straight.get_weights()[0])

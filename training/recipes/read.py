@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 import tomllib
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -25,6 +26,7 @@ from training.recipes.schema import (
     Reported,
     Section,
     Selection,
+    Speakers,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ _SECTIONS: dict[str, Any] = {
     "reported": Reported,
     "selection": Selection,
     "augmentation": Augmentation,
+    "speakers": Speakers,
     "fitting": Fitting,
     "smoothing": Smoothing,
 }
@@ -132,13 +135,37 @@ def parse_recipe(name: str, plain: Mapping[str, Any]) -> Recipe:
 
 
 def digest(recipe: Recipe) -> str:
-    """Return the SHA-256 of everything in a recipe that shapes its models: not its words."""
-    parts = [
-        f"{entry.name}={getattr(recipe, entry.name)!r}"
+    """Return the SHA-256 of everything in a recipe that shapes its models: not its words.
+
+    What is as it would be anyway does not count, so that a setting which is new to all recipes changes none.
+    """
+    settings = {
+        entry.name: _said(getattr(recipe, entry.name))
         for entry in fields(recipe)
         if entry.name not in {"name", "description", "reported"}
-    ]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    }
+    said = {key: value for key, value in settings.items() if value not in (None, {})}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _said(value: object) -> Any:  # noqa: ANN401 - plain data
+    """Return a setting as plain data, without what is left at its default."""
+    if isinstance(value, FeatureSpec):
+        return value.to_dict()
+    if isinstance(value, tuple | list):
+        return [_said(part) for part in value]
+    if isinstance(value, Smoothing):
+        return {} if value == Smoothing() else asdict(value)
+    if not isinstance(value, msgspec.Struct):
+        return value
+    kind = value.__struct_config__.tag
+    said = {} if kind is None else {"kind": kind}
+    for entry in msgspec.structs.fields(value):
+        own = getattr(value, entry.name)
+        default = entry.default_factory() if callable(entry.default_factory) else entry.default
+        if own != default:
+            said[entry.name] = _said(own)
+    return said
 
 
 def _convert(where: str, value: object, kind: type[_T] | Any) -> Any:  # noqa: ANN401 - of that kind
@@ -241,6 +268,11 @@ def _check(recipe: Recipe) -> None:
             f"smoothing: alpha is {smoothing.alpha:g} and n is {smoothing.n}; wanted alpha above 0 up to 1, "
             "and n from 1 up"
         )
+    if recipe.fitting.n_draws and recipe.balance in {"oversample", "downsample"}:
+        raise SettingsError(
+            f"fitting: n_draws is {recipe.fitting.n_draws} with balance {recipe.balance!r}, and both say how "
+            "often a window is seen; wanted balance 'class-weights' or 'none'"
+        )
     if recipe.augmentation.n_copies and not recipe.augmentation.steps:
         raise SettingsError(
             f"augmentation: n_copies is {recipe.augmentation.n_copies} without steps; wanted steps that make "
@@ -284,6 +316,8 @@ def _check_input(recipe: Recipe) -> None:
     if recipe.sees_frames and recipe.selection.method == "forest":
         # A forest ranks columns of a table; mutual information is as well defined for a column of frames.
         raise SettingsError("selection: method 'forest' ranks pooled features; wanted none for frames")
+    if isinstance(recipe.model, Estimator) and recipe.speakers is not None:
+        raise SettingsError("speakers: only networks are trained for a speaker's mean; wanted no such table")
     if isinstance(recipe.model, Estimator) and recipe.augmentation.inputs != Augmentation().inputs:
         raise SettingsError("augmentation: inputs are varied for networks alone; wanted none of it")
     if recipe.augmentation.inputs.n_time_masks and not recipe.sees_frames:

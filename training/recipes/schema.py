@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import msgspec
 
+from realtime.speaker import Adaptation
+
 if TYPE_CHECKING:
     from realtime.features import FeatureSpec
     from realtime.types import Smoothing
@@ -286,6 +288,10 @@ class Fitting(Section, frozen=True, kw_only=True):
     batch_size: Count = 128
     n_epochs: Count = 100
     """At most."""
+    n_draws: Natural = 0
+    """Windows drawn of each clip in an epoch; 0 for all of them, each once."""
+    plain_share: Share = 0.5
+    """Share of these that come from the clip as it is; the others come from its varied copies."""
     label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     """Share of each label's probability that is spread over all classes while training."""
     patience: Count = 15
@@ -296,6 +302,24 @@ class Fitting(Section, frozen=True, kw_only=True):
     """What it is multiplied by then."""
     refit: bool = False
     """Whether the network is then trained again, for as many epochs as were best, on the inner part too."""
+
+
+class Speakers(Section, frozen=True, kw_only=True):
+    """How the model gets used to a speaker: their running mean is taken from its inputs."""
+
+    prior_s: Positive = 15.0
+    """Seconds of the corpus's mean that their own is blended with."""
+    memory_s: Positive = 120.0
+    """Seconds after which what was heard of them fades."""
+    n_windows: Count = 40
+    """Of their other windows that the mean is drawn from while training, at most."""
+    strangers: Share = 0.25
+    """Share of the windows that are trained on as if nothing was heard of them before."""
+
+    @property
+    def adaptation(self) -> Adaptation:
+        """What of it matters when the model runs."""
+        return Adaptation(prior_s=self.prior_s, memory_s=self.memory_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +349,8 @@ class Recipe:
         ``downsample``: rows of the larger ones are left out; ``class-weights``: rarer classes weigh more.
     augmentation
         How training clips, and the network's inputs, are varied.
+    speakers
+        How the model gets used to a speaker; not at all where it is None.
     fitting
         How a network is trained.
     smoothing
@@ -343,6 +369,7 @@ class Recipe:
     selection: Selection = field(default_factory=Selection)
     balance: Literal["none", "oversample", "downsample", "class-weights"] = "none"
     augmentation: Augmentation = field(default_factory=Augmentation)
+    speakers: Speakers | None = None
     fitting: Fitting = field(default_factory=Fitting)
 
     @property

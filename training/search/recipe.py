@@ -80,6 +80,9 @@ def plain_of(recipe: Recipe) -> dict[str, Any]:
     """Return all values of a recipe, as TOML would hold them."""
     plain = {entry.name: getattr(recipe, entry.name) for entry in fields(recipe)}
     del plain["name"], plain["reported"]
+    if recipe.speakers is None:
+        # TOML has no word for it: the table is there or not.
+        del plain["speakers"]
     plain |= {"features": recipe.features.to_dict(), "smoothing": asdict(recipe.smoothing)}
     return {name: _lists(msgspec.to_builtins(value)) for name, value in plain.items()}
 

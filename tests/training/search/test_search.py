@@ -12,7 +12,7 @@ import pytest
 
 from realtime.errors import SettingsError, TrainingError
 from training.commands import search as command
-from training.fit import Examples, fit
+from training.fit import fit
 from training.recipes import digest, parse_recipe, read_recipe
 from training.recipes.schema import Forest
 from training.search import (
@@ -245,7 +245,7 @@ def test_test_clips_are_not_looked_at(bench: Bench, source: Source) -> None:
     labels[hidden] = 0
     poisoned = replace(
         study,
-        examples=Examples(replace(windows, features=features), labels, study.examples.known),
+        examples=replace(study.examples, windows=replace(windows, features=features), labels=labels),
         truth=replace(study.truth, labels=labels),
     )
     one = replace(bench, folds=(fold,))

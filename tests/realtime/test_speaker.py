@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from realtime.speaker import Adaptation, Speaker
+
+ADAPTATION = Adaptation(prior_s=15.0, memory_s=60.0)
+
+
+def windows(n: int = 40, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal((n, 7, 3)) + 2.0).astype(np.float32)
+
+
+def test_the_mean_moves_from_the_corpus_to_the_speaker() -> None:
+    speaker = Speaker(ADAPTATION)
+    some = windows()
+    first = speaker.hear(some[0], 3.0)
+    # 3 s of the speaker, 15 of the corpus, whose mean is 0.
+    assert np.allclose(first, some[0] - some[0].mean(axis=0) * 3 / 18, atol=1e-6)
+    second = speaker.hear(some[1], 3.0)
+    assert np.allclose(second, some[1] - some[:2].mean(axis=(0, 1)) * 6 / 21, atol=1e-6)
+
+
+def test_the_mean_is_that_of_all_windows_until_the_memory_is_full() -> None:
+    speaker = Speaker(ADAPTATION)
+    some = windows(20)
+    for window in some[:-1]:
+        speaker.hear(window, 3.0)
+    last = speaker.hear(some[-1], 3.0)
+    assert np.allclose(last, some[-1] - some.mean(axis=(0, 1)) * 60 / 75, atol=1e-5)
+
+
+def test_another_speaker_is_got_used_to() -> None:
+    speaker = Speaker(ADAPTATION)
+    for window in windows(200):
+        speaker.hear(window, 3.0)
+    other = windows(200, seed=1) + np.float32(10)
+    before, *_, after = (speaker.hear(window, 3.0).mean() for window in other)
+    assert before > 8
+    # What is left is the corpus's share.
+    assert after == pytest.approx(12 * 15 / 75, abs=0.5)
+
+
+def test_an_overlap_counts_once() -> None:
+    slow, fast = Speaker(ADAPTATION), Speaker(ADAPTATION)
+    constant = np.ones((4, 2), dtype=np.float32)
+    slow.hear(constant, 3.0)
+    fast.hear(constant, 3.0)
+    for _ in range(6):
+        fast.hear(constant, 0.5)
+    assert np.allclose(slow.hear(constant, 3.0), fast.hear(constant, 0.0))
+
+
+def test_vectors_are_taken_as_frames_are() -> None:
+    speaker = Speaker(ADAPTATION)
+    assert np.allclose(speaker.hear(np.full(3, 6.0, dtype=np.float32), 3.0), 5.0)
+
+
+def test_reset_forgets_the_speaker() -> None:
+    some = windows()
+    speaker = Speaker(ADAPTATION)
+    first = speaker.hear(some[0], 3.0)
+    again = speaker.hear(some[0], 3.0)
+    assert not np.array_equal(first, again)
+    speaker.reset()
+    assert np.array_equal(speaker.hear(some[0], 3.0), first)
+
+
+def test_who_is_known_needs_no_time() -> None:
+    some = windows()
+    known, heard = Speaker(ADAPTATION), Speaker(ADAPTATION)
+    for window in some[:10]:
+        heard.hear(window, 3.0)
+    known.know(some[:10].mean(axis=(0, 1)), 30.0)
+    assert np.allclose(known.hear(some[10], 3.0), heard.hear(some[10], 3.0), atol=1e-5)
+
+
+def test_the_input_stays_as_it_is_and_the_type_too() -> None:
+    window = windows(1)[0]
+    kept = window.copy()
+    assert Speaker(ADAPTATION).hear(window, 3.0).dtype == np.float32
+    assert np.array_equal(window, kept)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+
+from realtime.speaker import Speaker
+from training.adaptation import Voices, follow_clips, window_means
+from training.recipes.schema import Speakers
+
+SETTINGS = Speakers(prior_s=15.0, memory_s=60.0, n_windows=8, strangers=0.5)
+
+
+def inputs(n: int = 60) -> np.ndarray:
+    """Return windows of three speakers, who differ by their mean alone."""
+    rng = np.random.default_rng(0)
+    own = 50.0 * (np.arange(n) % 3)
+    return (rng.standard_normal((n, 5, 2)) + own[:, np.newaxis, np.newaxis]).astype(np.float32)
+
+
+def test_rows_lose_the_mean_of_their_own_speaker() -> None:
+    some = inputs()
+    speakers = np.arange(60) % 3
+    voices = Voices(window_means(some), speakers, SETTINGS, 3.0)
+    rows = np.arange(60)
+    drawn = voices.draw(some, rows, np.random.default_rng(1))
+    taken = (some - drawn)[:, 0]
+    assert np.allclose(some - drawn, taken[:, np.newaxis], atol=1e-3)
+    shares = taken[:, 0] / np.maximum(some.mean(axis=(1, 2)), 1e-6)
+    for speaker in (1, 2):
+        own = shares[speakers == speaker]
+        # From one window (3 s of 18) up to nine (27 of 42), and the half of them alone.
+        assert 0.1 < own.min() < 0.2
+        assert 0.5 < own.max() < 0.75
+        assert 0.25 < np.mean(own < 0.22) < 0.75
+
+
+def test_draws_follow_from_the_generator_alone() -> None:
+    some = inputs()
+    voices = Voices(window_means(some), np.arange(60) % 3, SETTINGS, 3.0)
+    rows = np.arange(10)
+    first, second, third = (voices.draw(some, rows, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, third)
+
+
+def test_clips_are_followed_as_the_recognizer_does() -> None:
+    some = inputs(8)
+    clip = np.array([0, 0, 0, 1, 1, 1, 1, 2])
+    # The second clip misses a window, in which no voice was heard.
+    position = np.array([0, 1, 2, 3, 4, 6, 7, 8])
+    found = follow_clips(some, clip, position, SETTINGS, window_s=3.0, hop_s=0.5)
+    speaker = Speaker(SETTINGS.adaptation)
+    expected = []
+    for row, new_s in enumerate((3.0, 0.5, 0.5, 3.0, 0.5, 1.0, 0.5, 3.0)):
+        if new_s == 3.0:
+            speaker.reset()
+        expected.append(speaker.hear(some[row], new_s))
+    assert np.array_equal(found, np.asarray(expected))
+
+
+def test_clips_of_a_known_speaker_begin_with_the_others_mean() -> None:
+    some = inputs(9)
+    clip = np.arange(9)
+    speaker = np.arange(9) % 3
+    found = follow_clips(some, clip, clip, SETTINGS, window_s=3.0, hop_s=0.5, speaker=speaker)
+    others = some[[3, 6]].mean(axis=(0, 1))
+    own = some[0].mean(axis=0)
+    mean = others + (own - others) / 3
+    assert np.allclose(found[0], some[0] - mean * 9 / 24, atol=1e-5)
+    alone = follow_clips(some, clip, clip, SETTINGS, window_s=3.0, hop_s=0.5, speaker=clip)
+    assert np.array_equal(alone, follow_clips(some, clip, clip, SETTINGS, window_s=3.0, hop_s=0.5))
