@@ -22,11 +22,13 @@ from realtime.features.families import (
     Flatness,
     Flux,
     Harmonicity,
+    Level,
     Mel,
     Mfcc,
     Pitch,
     Rms,
     Rolloff,
+    Semitones,
     Tonnetz,
     ZeroCrossingRate,
 )
@@ -297,15 +299,34 @@ def _zero_crossing_rate(_family: ZeroCrossingRate, banks: Banks) -> Compute:
     return compute
 
 
-def _rms(_family: Rms, _banks: Banks) -> Compute:
-    return lambda block: np.sqrt(
+def _mean_square(block: Block) -> Array:
+    return np.asarray(
         np.einsum("ij,ij->i", block.frames, block.frames)[:, np.newaxis] / block.frames.shape[1]
     )
+
+
+def _rms(_family: Rms, _banks: Banks) -> Compute:
+    return lambda block: np.sqrt(_mean_square(block))
+
+
+def _level(_family: Level, banks: Banks) -> Compute:
+    return lambda block: _decibels(_mean_square(block), banks.spec.power_floor)
 
 
 def _pitch(family: Pitch, banks: Banks) -> Compute:
     yin = Yin(family, banks.spec.sample_rate, banks.spec.frame_length)
     return lambda block: yin(block.frames)
+
+
+def _semitones(family: Semitones, banks: Banks) -> Compute:
+    yin = Yin(family, banks.spec.sample_rate, banks.spec.frame_length)
+
+    def compute(block: Block) -> Array:
+        pitch = yin(block.frames)
+        pitch[:, 0] = 69 + 12 * np.log2(pitch[:, 0] / 440)
+        return pitch
+
+    return compute
 
 
 def _harmonicity(family: Harmonicity, banks: Banks) -> Compute:
@@ -326,6 +347,8 @@ _BUILDERS: dict[type, Callable[..., Compute]] = {
     Flux: _FluxMeter,
     ZeroCrossingRate: _zero_crossing_rate,
     Rms: _rms,
+    Level: _level,
     Pitch: _pitch,
+    Semitones: _semitones,
     Harmonicity: _harmonicity,
 }

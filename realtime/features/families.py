@@ -253,7 +253,7 @@ class Pitch(Family):
         Family.__post_init__(self)
         if not 0 < self.fmin < self.fmax:
             raise FeatureError(
-                f"pitch: fmin is {self.fmin} Hz and fmax {self.fmax} Hz; wanted 0 < fmin < fmax"
+                f"{self.key}: fmin is {self.fmin} Hz and fmax {self.fmax} Hz; wanted 0 < fmin < fmax"
             )
 
     @property
@@ -264,6 +264,24 @@ class Pitch(Family):
     def column_names(self) -> tuple[str, ...]:
         """Return the names of the two values."""
         return ("pitch_f0", "pitch_voicing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Semitones(Pitch):
+    """The same on a musical scale: MIDI's semitones, 69 for 440 Hz, so that voices differ by a shift."""
+
+    kind: ClassVar[str] = "semitones"
+
+    def column_names(self) -> tuple[str, ...]:
+        """Return the names of the two values."""
+        return ("semitones_f0", "semitones_voicing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level(Family):
+    """Root mean square of the frame's samples, in dB relative to full scale."""
+
+    kind: ClassVar[str] = "level"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,7 +321,9 @@ AnyFamily: TypeAlias = (
     | Flux
     | ZeroCrossingRate
     | Rms
+    | Level
     | Pitch
+    | Semitones
     | Harmonicity
 )
 
@@ -321,6 +341,8 @@ FAMILIES: tuple[type[AnyFamily], ...] = (
     Flux,
     ZeroCrossingRate,
     Rms,
+    Level,
     Pitch,
+    Semitones,
     Harmonicity,
 )

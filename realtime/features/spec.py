@@ -135,7 +135,7 @@ class FeatureSpec:
         if isinstance(family, Pitch) and self.sample_rate / family.fmin >= self.frame_length / 2:
             needed = math.ceil(2 * self.sample_rate / family.fmin) + 1
             raise FeatureError(
-                f"pitch: fmin of {family.fmin} Hz needs frames of {needed} samples; "
+                f"{family.key}: fmin of {family.fmin} Hz needs frames of {needed} samples; "
                 f"found frame_length {self.frame_length}"
             )
         if isinstance(family, Contrast) and family.fmin * 2 ** (family.n_bands - 1) >= nyquist:

@@ -19,11 +19,13 @@ from realtime.features import (
     Flux,
     FrameExtractor,
     Harmonicity,
+    Level,
     Mel,
     Mfcc,
     Pitch,
     Rms,
     Rolloff,
+    Semitones,
     Tonnetz,
     ZeroCrossingRate,
 )
@@ -104,6 +106,15 @@ CASES: Mapping[str, tuple[tuple[AnyFamily, ...], Callable[[Signal], Signal]]] = 
         (Rms(),),
         lambda y: librosa.feature.rms(y=y, frame_length=LENGTH, hop_length=HOP, center=False),
     ),
+    "level": (
+        (Level(),),
+        lambda y: librosa.amplitude_to_db(
+            librosa.feature.rms(y=y, frame_length=LENGTH, hop_length=HOP, center=False),
+            ref=1.0,
+            amin=1e-5,
+            top_db=None,
+        ),
+    ),
 }
 
 
@@ -151,6 +162,14 @@ def test_pitch_equals_librosa(signals: dict[str, npt.NDArray[np.float32]]) -> No
         ours, theirs = ours[is_decided, 0], theirs[: len(ours)][is_decided]
         assert name in {"impulses", "silence"} or len(ours) > 50
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, err_msg=name)
+
+
+def test_semitones_are_those_of_the_pitch(signals: dict[str, npt.NDArray[np.float32]]) -> None:
+    for samples in signals.values():
+        pitch = rows_of((Pitch(),), samples)
+        ours = rows_of((Semitones(),), samples)
+        np.testing.assert_allclose(ours[:, 0], librosa.hz_to_midi(pitch[:, 0]), rtol=1e-6)
+        assert np.array_equal(ours[:, 1], pitch[:, 1])
 
 
 def test_pre_emphasis_equals_librosa(signals: dict[str, npt.NDArray[np.float32]]) -> None:
