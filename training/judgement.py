@@ -141,6 +141,16 @@ def restrict(judged: Judged, classes: npt.NDArray[np.bool_]) -> Judged:
     return Judged(judged.clip, judged.position, shares.astype(np.float32))
 
 
+def collapse(judged: Judged, groups: Sequence[npt.NDArray[np.bool_]]) -> Judged:
+    """Return the predictions of groups of classes [shape=(n_labels,) each] in place of classes.
+
+    Classes that are in no group are out of the question, as if they were not there.
+    """
+    within = restrict(judged, np.any(groups, axis=0))
+    columns = [within.probabilities[:, group].sum(axis=1) for group in groups]
+    return Judged(judged.clip, judged.position, np.stack(columns, axis=1))
+
+
 def join(parts: Sequence[Judged]) -> Judged:
     """Return the predictions of several test parts as one."""
     clip = np.concatenate([part.clip for part in parts])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from realtime.affect import EXCITED, QUIET
 from training import evaluate, protocols
 from training.augmentation import CONDITIONS, Noises
 from training.dataset import Degraded
@@ -15,6 +16,8 @@ from training.drafts import measure_cost
 from training.export import QUANTISATIONS
 from training.judgement import (
     Judged,
+    Truth,
+    collapse,
     join,
     judge,
     judge_exported,
@@ -251,7 +254,12 @@ def _score(
 ) -> dict[str, dict[str, dict[str, Scores]]]:
     """Return a protocol's scores by name, unit and part."""
     if not name.startswith("cross/"):
-        return {name: _score_units(study, own, by_seed)}
+        scores = {name: _score_units(study, own, by_seed)}
+        return (
+            scores | _score_arousal(study, name, by_seed)
+            if name in {"speaker", "speaker/adapted"}
+            else scores
+        )
     group = name.removesuffix(ADAPTED)
     scores = {}
     for which, classes in protocols.cross_classes(study.corpus, group, study.recipe.labels).items():
@@ -261,19 +269,43 @@ def _score(
         restricted = _BySeed(tested, tuple(restrict(judged, classes) for judged in by_seed.judged))
         suffix = ADAPTED if name.endswith(ADAPTED) else ""
         scores[f"{group}/{which}{suffix}"] = _score_units(study, (), restricted)
-    return scores
+    return scores | _score_arousal(study, name, by_seed)
 
 
-def _score_units(study: Study, own: Sequence[str], by_seed: _BySeed) -> dict[str, dict[str, Scores]]:
-    labels, smoothing = study.recipe.labels, study.recipe.smoothing
+def _score_arousal(study: Study, name: str, by_seed: _BySeed) -> dict[str, dict[str, dict[str, Scores]]]:
+    """Return how well high arousal is told from low, by name, unit and part; nothing where one is missing."""
+    groups = [np.asarray([label in group for label in study.recipe.labels]) for group in (QUIET, EXCITED)]
+    of_label = np.select(groups, [0, 1], -1)
+    labels = of_label[study.truth.labels]
+    tested = by_seed.tested[labels[by_seed.tested] >= 0]
+    if len(np.unique(labels[tested])) < len(groups):
+        return {}
+    judged = tuple(collapse(one, groups) for one in by_seed.judged)
+    measured = _score_units(
+        study, (), _BySeed(tested, judged), truth=Truth(labels, study.truth.speakers), labels=("low", "high")
+    )
+    suffix = ADAPTED if name.endswith(ADAPTED) else ""
+    return {f"{name.removesuffix(ADAPTED)}/arousal{suffix}": measured}
+
+
+def _score_units(
+    study: Study,
+    own: Sequence[str],
+    by_seed: _BySeed,
+    *,
+    truth: Truth | None = None,
+    labels: Sequence[str] = (),
+) -> dict[str, dict[str, Scores]]:
+    """Return a protocol's scores by unit and part: of the study's classes, or of others in their place."""
+    truth, labels, smoothing = truth or study.truth, labels or study.recipe.labels, study.recipe.smoothing
     units: dict[str, dict[str, Scores]] = {"clips": {}, "windows": {}}
     for part, members in _parts(study, own):
         tested = by_seed.tested[members[by_seed.tested]]
         if not len(tested):
             continue
-        clips = [outcome_of_clips(judged, study.truth, tested) for judged in by_seed.judged]
+        clips = [outcome_of_clips(judged, truth, tested) for judged in by_seed.judged]
         units["clips"][part] = score(clips, labels)
-        windows = [outcome_of_windows(judged, study.truth, tested, smoothing) for judged in by_seed.judged]
+        windows = [outcome_of_windows(judged, truth, tested, smoothing) for judged in by_seed.judged]
         if len(windows[0].truth):
             units["windows"][part] = score(windows, labels)
     return units

@@ -123,8 +123,10 @@ def test_every_protocol_has_its_scores(measured: Measured) -> None:
         "speaker",
         "speaker/adapted",
         *(f"robust/{condition.name}" for condition in FEW),
-        *(f"{group}/{name}" for group in CROSS for name in ("four", "shared")),
-        *(f"{group}/{name}/adapted" for group in CROSS for name in ("four", "shared")),
+        *(f"{group}/{name}" for group in CROSS for name in ("four", "shared", "arousal")),
+        *(f"{group}/{name}/adapted" for group in CROSS for name in ("four", "shared", "arousal")),
+        "speaker/arousal",
+        "speaker/arousal/adapted",
     }
     for name, units in measured.scores.items():
         assert list(units) == ["clips", "windows"]
@@ -146,6 +148,11 @@ def test_every_protocol_tests_its_clips(measured: Measured) -> None:
     # Neutral and happy alone: nobody there is calm.
     assert n["cross/ravdess-to-nemo/four"] == n["cross/ravdess-to-nemo/shared/adapted"] == 12
     assert n["cross/nemo-to-ravdess/four"] == 30
+    # Neutral and calm against happy: what is voiced high and low of the classes here.
+    arousal = measured.scores["cross/nemo-to-ravdess/arousal"]["clips"]["all"]
+    assert np.asarray(arousal.confusion).shape == (2, 2)
+    assert set(arousal.classes) == {"low", "high"}
+    assert measured.scores["speaker/arousal"]["clips"]["all"].n == n["speaker"]
     classes = measured.scores["cross/nemo-to-ravdess/four"]["clips"]["all"].classes
     assert set(classes) == {"neutral", "happy"}
     confusion = np.asarray(measured.scores["cross/nemo-to-ravdess/four"]["clips"]["all"].confusion)
@@ -163,7 +170,14 @@ def test_it_learns_something(measured: Measured) -> None:
 
 
 def test_a_network_is_judged_as_it_would_be_shipped_too(of_network: Measured) -> None:
-    names = ["speaker", "speaker/adapted", "speaker/float16", "speaker/int8"]
+    names = [
+        "speaker",
+        "speaker/adapted",
+        "speaker/arousal",
+        "speaker/arousal/adapted",
+        "speaker/float16",
+        "speaker/int8",
+    ]
     assert sorted(of_network.scores) == names
     found = {name: of_network.scores[name]["clips"]["all"] for name in names}
     assert {figures.n for figures in found.values()} == {45}
