@@ -1,7 +1,7 @@
 """Streaming recognition of emotions in speech.
 
 `load` reads a model, `Recognizer` turns samples into events, `listen` iterates over the events of a
-microphone or a file, `subscribe` over those of a server.
+microphone or a file, `subscribe` over those of a server, `stream_audio` sends it audio.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from realtime.estimator import Estimator
     from realtime.live import listen
     from realtime.recognizer import Recognizer
+    from realtime.sender import stream_audio
     from realtime.types import Chunk, Event, Prediction, Segment, Smoothing, State, Status
 
 _HOMES = {
@@ -33,6 +34,7 @@ _HOMES = {
     "TonewatchError": "errors",
     "listen": "live",
     "load": "classifier",
+    "stream_audio": "sender",
     "subscribe": "client",
 }
 
@@ -50,6 +52,7 @@ __all__ = [
     "TonewatchError",
     "listen",
     "load",
+    "stream_audio",
     "subscribe",
 ]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from realtime import messages
 from realtime.decision import decide
 from realtime.errors import SourceError, TonewatchError
 from realtime.recognizer import Recognizer
@@ -215,7 +216,9 @@ def analyze(
     events += recognizer.finish()
     stopped = events[-1]
     assert isinstance(stopped, Status)
-    rows = [event.probabilities for event in events if isinstance(event, Prediction)]
+    # As messages tell them, rounded: whoever has only those comes to the same answer.
+    told = [messages.to_message(event) for event in events]
+    rows = [list(one.probabilities.values()) for one in told if isinstance(one, messages.Prediction)]
     mean = np.mean(rows, axis=0, dtype=np.float64) if rows else np.zeros(len(model.labels))
     probabilities = mean.astype(np.float32)
     label, probability = decide(probabilities, model.labels, min_probability)

@@ -10,37 +10,61 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+import math
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
-from realtime import messages
+from realtime import connection, messages
+from realtime.connection import OPEN_TIMEOUT_S, UnreachableError
 from realtime.errors import SubscriptionError
 from realtime.messages import EVENTS_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    import ssl
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
-    from websockets.asyncio.client import ClientConnection
-
-_FIRST_DELAY_S: Final = 0.5
-_LAST_DELAY_S: Final = 30.0
-_DELAY_FACTOR: Final = 1.6
-_CLOSE_TIMEOUT_S: Final = 1.0
+Kind: TypeAlias = Literal["prediction", "segment", "status"]
+_KINDS: Final = ("prediction", "segment", "status")
 
 
-async def subscribe(url: str, *, open_timeout_s: float = 10.0) -> AsyncGenerator[messages.Message, None]:
+async def subscribe(
+    url: str,
+    *,
+    streams: Sequence[str] = (),
+    types: Sequence[Kind] = (),
+    min_probability: float | None = None,
+    since: datetime | float | None = None,
+    token: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    open_timeout_s: float = OPEN_TIMEOUT_S,
+) -> AsyncGenerator[messages.Message, None]:
     """Yield what the server at `url` sends, `hello` first, for ever.
 
     When the connection is lost, or there is no server yet, it tries again: after half a second at the
     most, then less and less often, every half minute in the end, each time a little earlier or later
     at random so that many subscribers do not come back at once. A loss is itself a message, an `error`
-    with the code `disconnected`, so that nobody mistakes it for silence; the next one is `hello` again.
+    with the code `disconnected`, so that nobody mistakes it for silence; the next one is `hello` again,
+    with the newest `status` of each stream. What was sent meanwhile follows, once and in order, as far as
+    the server's history goes.
 
     Parameters
     ----------
     url
-        As in `ws://127.0.0.1:8765/events`.
+        As in `ws://127.0.0.1:8765/events`; the address of the server's page will do.
+    streams
+        Names of the streams wanted, which need not be there yet; all by default.
+    types
+        Types of messages wanted; all by default. `hello` and `error` always come.
+    min_probability
+        Predictions below this are left out, 0 to 1.
+    since
+        What was sent before as well: so many of the last seconds, or everything after a date.
+    token
+        The server's token, if it has one.
+    tls
+        How a `wss` server is trusted; as the system does by default.
     open_timeout_s
         How long one attempt to connect may take, in seconds.
 
@@ -52,73 +76,122 @@ async def subscribe(url: str, *, open_timeout_s: float = 10.0) -> AsyncGenerator
     Raises
     ------
     SubscriptionError
-        The address is wrong, the server refuses, or what it sends is not understood: trying again
-        would not help.
+        The address or a filter is wrong, the server refuses, or what it sends is not understood: trying
+        again would not help.
     """
     from websockets.exceptions import ConnectionClosed  # noqa: PLC0415 - slow to import
 
-    delays = _delays()
+    url = endpoint_with(url, _query(streams, types, min_probability))
+    place = Place(since)
+    delays = connection.delays()
+    is_known_lost = False
     while True:
-        connection = await _connect(url, open_timeout_s)
-        if connection is not None:
+        reason = "the connection is lost"
+        try:
+            server = await connection.connect(
+                endpoint_with(url, place.query()), token=token, tls=tls, open_timeout_s=open_timeout_s
+            )
+        except UnreachableError as error:
+            reason = str(error)
+        else:
             try:
                 while True:
-                    message = messages.decode(await connection.recv())
-                    delays = _delays()
+                    message = messages.decode(await server.recv())
+                    delays, is_known_lost = connection.delays(), False
+                    place.note(message)
                     yield message
             except ConnectionClosed:
                 pass
             finally:
                 # On cancellation and `aclose` too: the server should not find out by a timeout.
-                await connection.close()
-            yield messages.Error(
-                code="disconnected",
-                message=f"the connection to {url} is lost: trying again",
-                fatal=False,
-                dropped=0,
-            )
+                await server.close()
+        if not is_known_lost:
+            is_known_lost = True
+            yield disconnected(url, reason)
         # Also after a connection that worked: a server that closes each one at once is not besieged.
         await asyncio.sleep(next(delays))
 
 
-async def _connect(url: str, open_timeout_s: float) -> ClientConnection | None:
-    """Return a connection, or None where there is none now but may be one later.
+class Place:
+    """Where a subscription has come, so that it goes on from there.
 
-    websockets' own loop, `async for connection in connect(...)`, is not used since it waits 3 s at the
-    least and goes on at once, for ever, with a server that accepts and then closes.
+    Parameters
+    ----------
+    since
+        What was asked for in the beginning: so many seconds, a date, or nothing.
+    clock
+        Monotonic time in seconds.
     """
-    from websockets.asyncio.client import connect  # noqa: PLC0415 - slow to import
-    from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI  # noqa: PLC0415
 
-    try:
-        # A server on this machine or this network is not to be found behind a proxy for the web.
-        return await connect(
-            url, open_timeout=open_timeout_s, close_timeout=_CLOSE_TIMEOUT_S, compression=None, proxy=None
-        )
-    except (InvalidURI, ValueError) as error:
-        raise SubscriptionError(
-            f"found the address {url!r} ({error}); wanted one like ws://127.0.0.1:8765{EVENTS_PATH}"
-        ) from error
-    except InvalidStatus as error:
-        status = error.response.status_code
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return None
-        raise SubscriptionError(
-            f"{url}: found HTTP status {status}; wanted a subscription: is it ws://HOST:PORT{EVENTS_PATH}?"
-        ) from error
-    except InvalidMessage as error:
-        if isinstance(error.__cause__, EOFError):
-            return None
-        raise SubscriptionError(f"{url}: found no web server ({error}); wanted a Tonewatch server") from error
-    except InvalidHandshake as error:
-        raise SubscriptionError(f"{url}: found no WebSocket ({error}); wanted a Tonewatch server") from error
-    except OSError:
-        return None
+    def __init__(
+        self, since: datetime | float | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if isinstance(since, datetime):
+            if since.tzinfo is None:
+                raise SubscriptionError(
+                    f"since is {since.isoformat()}, a date without a time zone; wanted one with, as in "
+                    "datetime.now(UTC)"
+                )
+        elif since is not None and not (math.isfinite(since) and since >= 0):
+            raise SubscriptionError(f"since is {since}; wanted a date, or a number of seconds from 0 up")
+        self._since = since
+        self._clock = clock
+        self._began_s: float | None = None
+
+    def note(self, message: messages.Message) -> None:
+        """Take in a message that came."""
+        if self._began_s is None:
+            self._began_s = self._clock()
+        if message.sent is not None:
+            # Not the latest of them all: a server's clock that was set back must not stop it for good.
+            self._since = message.sent
+
+    def query(self) -> list[tuple[str, str]]:
+        """Return what to ask the server for, so that nothing is missing and nothing comes twice."""
+        since = self._since
+        if isinstance(since, datetime):
+            return [("since", since.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z")]
+        if self._began_s is not None:
+            # From a server that dates nothing: what came since the beginning.
+            since = (since or 0.0) + self._clock() - self._began_s
+        return [] if since is None else [("since", f"{since:.3f}")]
 
 
-def _delays() -> Iterator[float]:
-    """Yield how long to wait before each attempt, in seconds."""
-    delay_s = _FIRST_DELAY_S
-    while True:
-        yield delay_s * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
-        delay_s = min(delay_s * _DELAY_FACTOR, _LAST_DELAY_S)
+def disconnected(url: str, reason: str, dropped: int = 0) -> messages.Error:
+    """Return the message that tells of a loss."""
+    return messages.Error(
+        code="disconnected",
+        message=f"{url.partition('?')[0]}: {reason}: trying again",
+        fatal=False,
+        dropped=dropped,
+    )
+
+
+def endpoint_with(url: str, query: Sequence[tuple[str, str]]) -> str:
+    """Return the address of a server's events, with a longer query."""
+    parts = urlsplit(connection.endpoint(url, EVENTS_PATH))
+    twice = {"since", "types", "min_probability"} & parse_qs(parts.query).keys() & dict(query).keys()
+    if twice:
+        raise SubscriptionError(f"{url}: found {twice.pop()} in the address; wanted it beside the address")
+    more = [part for part in (parts.query, urlencode(query)) if part]
+    return urlunsplit(parts._replace(query="&".join(more)))
+
+
+def _query(
+    streams: Sequence[str], types: Sequence[str], min_probability: float | None
+) -> list[tuple[str, str]]:
+    """Return the filters as a query; refuses here what the server would refuse."""
+    for name, value in (("streams", streams), ("types", types)):
+        if isinstance(value, str):
+            raise SubscriptionError(f"{name} is the text {value!r}; wanted a list, as in [{value!r}]")
+    unknown = [kind for kind in types if kind not in _KINDS]
+    if unknown:
+        raise SubscriptionError(f"types has {unknown[0]!r}; wanted some of {', '.join(_KINDS)}")
+    query = [("stream", stream) for stream in streams]
+    if types:
+        query.append(("types", ",".join(types)))
+    if min_probability is not None:
+        if not 0 <= min_probability <= 1:
+            raise SubscriptionError(f"min_probability is {min_probability}; wanted a number from 0 to 1")
+        query.append(("min_probability", f"{min_probability}"))
+    return query

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,13 +12,21 @@ import msgspec
 
 from realtime.artifact import DEFAULT_MODEL
 from realtime.errors import SettingsError
+from realtime.messages import LONGEST_NAME
 from realtime.types import Smoothing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
 FILE_NAME = "tonewatch.toml"
+TOKEN_VARIABLE = "TONEWATCH_TOKEN"  # noqa: S105 - the name of one
+"""The environment variable that holds the server's token."""
+
+_PLACES = ("input", "device", "demo")
+_TOKENS = ("token", "token_file")
+_JUDGES = ("serve", "to")
+_SERVING = ("insecure", "cert", "key", "origin", "capacity")
 
 SampleFormat = Literal["s16le", "s24le", "s32le", "f32le", "u8"]
 Output = Literal["auto", "panel", "lines", "json", "none"]
@@ -55,7 +64,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log: tuple[str, ...] = ()
     """Files to append events to, `.jsonl` or `.csv`."""
     serve: str | None = None
-    """`HOST:PORT` at which to serve WebSocket subscribers; nowhere by default."""
+    """`HOST:PORT` at which to serve the page, subscribers and senders; nowhere by default."""
+    to: str | None = None
+    """Address of a server that shall do the judging; here by default."""
+    name: str | None = None
+    """Names the stream; after the source by default."""
+    token: str | None = None
+    """The server's token, here or there."""
+    token_file: str | None = None
+    """A file whose first line is the token."""
+    insecure: bool = False
+    """Serve beyond this machine without a token."""
+    cert: str | None = None
+    """File of the server's TLS certificate, in PEM."""
+    key: str | None = None
+    """File of the certificate's private key, in PEM."""
+    origin: tuple[str, ...] = ()
+    """Origins of other web pages that may connect."""
+    capacity: int = 128
+    """Senders at a time."""
 
     def __post_init__(self) -> None:
         for name, value, wanted in (
@@ -63,16 +90,40 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ("hop_s", self.hop_s is None or self.hop_s > 0, "a number of seconds above 0"),
             ("rate", 1000 <= self.rate <= 768_000, "1000 to 768000 Hz"),  # noqa: PLR2004
             ("channels", 1 <= self.channels <= 64, "1 to 64"),  # noqa: PLR2004
+            ("capacity", self.capacity >= 1, "at least 1"),
+            ("name", self.name is None or _is_name(self.name), f"1 to {LONGEST_NAME} printable characters"),
         ):
             if not value:
-                raise SettingsError(f"{name} is {getattr(self, name)}; wanted {wanted}")
-        chosen = [name for name in ("input", "device", "demo") if getattr(self, name) not in (None, False)]
-        if len(chosen) > 1:
-            raise SettingsError(f"{' and '.join(chosen)} are given; wanted one place to listen to")
+                raise SettingsError(f"{name} is {getattr(self, name)!r}; wanted {wanted}")
+        for names, wanted in (
+            (_PLACES, "one place to listen to"),
+            (_TOKENS, "one of them"),
+            (_JUDGES, "one place where it is judged"),
+        ):
+            chosen = [name for name in names if getattr(self, name) not in (None, False)]
+            if len(chosen) > 1:
+                raise SettingsError(f"{' and '.join(chosen)} are given; wanted {wanted}")
+        if (self.cert is None) != (self.key is None):
+            raise SettingsError(
+                f"{'key' if self.cert is None else 'cert'} is given alone; wanted cert and key"
+            )
         if self.smoothing is not None:
             parse_smoothing(self.smoothing)
         if self.serve is not None:
             parse_address(self.serve)
+
+    def __repr__(self) -> str:
+        """Return the settings that are not the default's, without the token."""
+        shown = (
+            f"{name}={'...' if name == 'token' else repr(getattr(self, name))}"
+            for name, default in zip(self.__struct_fields__, self.__struct_defaults__, strict=True)
+            if getattr(self, name) != default
+        )
+        return f"Settings({', '.join(shown)})"
+
+
+def _is_name(text: str) -> bool:
+    return 1 <= len(text) <= LONGEST_NAME and text.isprintable() and not text.isspace()
 
 
 def parse_smoothing(text: str) -> Smoothing:
@@ -121,8 +172,16 @@ def user_file() -> Path:
     return user_config_path("tonewatch", appauthor=False) / FILE_NAME
 
 
-def load(flags: Mapping[str, Any], path: Path | None = None) -> Settings:
+def load(
+    flags: Mapping[str, Any],
+    path: Path | None = None,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    ignored: Iterable[str] = (),
+) -> Settings:
     """Return the settings of a command: its flags, else the file's values, else the defaults.
+
+    The token may also stand in the environment variable TONEWATCH_TOKEN, which wins over the file.
 
     Parameters
     ----------
@@ -130,6 +189,10 @@ def load(flags: Mapping[str, Any], path: Path | None = None) -> Settings:
         Values by setting; those that are None were not given.
     path
         The file; the user's own, where it exists, by default.
+    defaults
+        Values by setting that hold for this command where neither flags nor file say anything.
+    ignored
+        Settings of the file that are for other commands.
 
     Raises
     ------
@@ -144,18 +207,47 @@ def load(flags: Mapping[str, Any], path: Path | None = None) -> Settings:
         stored = _read(path)
         _check_keys(path, stored)
         _convert(stored, f"{path}: ")
-    places = {"input", "device", "demo"}
-    if places & given.keys():
-        # A flag that says where to listen replaces whatever the file says of that.
-        stored = {name: value for name, value in stored.items() if name not in places}
-    settings = _convert({**stored, **given}, "")
-    unused = [name for name in ("rate", "format", "channels") if name in given]
-    if unused and settings.input != "-":
-        raise SettingsError(
-            f"{' and '.join(unused)} are given, which only raw samples on standard input need: "
-            "audio files and microphones say theirs; wanted --input - beside them"
-        )
+        stored = _without(stored, tuple(ignored))
+    token = os.environ.get(TOKEN_VARIABLE)
+    if token and not given.keys() & set(_TOKENS):
+        stored = {**_without(stored, _TOKENS), "token": token}
+    # A flag that says where to listen replaces whatever the file says of that.
+    for names in (_PLACES, _TOKENS, _JUDGES):
+        if given.keys() & set(names):
+            stored = _without(stored, names)
+    settings = _convert({**(defaults or {}), **stored, **given}, "")
+    _check_use(given, settings)
     return settings
+
+
+def _without(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def _check_use(given: Mapping[str, Any], settings: Settings) -> None:
+    """Refuse flags that would do nothing."""
+    has_server = settings.serve is not None
+    for names, is_used, reason in (
+        (
+            ("rate", "format", "channels"),
+            settings.input == "-",
+            (
+                "which only raw samples on standard input need: audio files and microphones say theirs; "
+                "wanted --input - beside them"
+            ),
+        ),
+        (_SERVING, has_server, "which only a server needs; wanted --serve beside them"),
+        (
+            _TOKENS,
+            has_server or settings.to is not None,
+            "which only a server needs, here or elsewhere; wanted --serve or --to beside it",
+        ),
+        (("model",), settings.to is None, "which the server that --to names chooses; wanted one of them"),
+    ):
+        unused = [name for name in names if name in given]
+        if unused and not is_used:
+            are = "are" if len(unused) > 1 else "is"
+            raise SettingsError(f"{' and '.join(unused)} {are} given, {reason}")
 
 
 def _read(path: Path) -> dict[str, Any]:

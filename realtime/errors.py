@@ -13,7 +13,8 @@
     │   └── DeviceError           no such microphone, or more than one
     ├── SinkError                 a place where events cannot go
     │   └── AddressError          an address that cannot be served on
-    ├── SubscriptionError         a server that cannot be subscribed to
+    ├── SubscriptionError         a server that cannot be subscribed to, or sent to
+    ├── ProtocolError             what a sender sends is not understood, or not offered
     └── CorpusError               training data that cannot be used
 
 Each is one line a user can act upon. The commands print it and end with exit code 2; any other
@@ -66,7 +67,23 @@ class AddressError(SinkError):
 
 
 class SubscriptionError(TonewatchError):
-    """A server refuses the subscription, or what it sends is not understood."""
+    """A server refuses the subscription, or the audio, or what it sends is not understood."""
+
+
+class ProtocolError(TonewatchError):
+    """What a sender sends is not understood, or asks for what is not offered.
+
+    Parameters
+    ----------
+    code
+        What it is, for programs, as in `realtime.messages.Error`.
+    message
+        What it is, for people.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class CorpusError(TonewatchError):

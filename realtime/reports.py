@@ -40,16 +40,19 @@ def as_csv(analyses: Sequence[Analysis], *, whole: bool) -> str:
     for a in analyses:
         truth = a.truth or ""
         if whole:
-            values = [f"{p:.4f}" for p in a.probabilities.tolist()]
+            values = [_share(p) for p in a.probabilities.tolist()]
             writer.writerow(
-                [a.path, truth, 0, f"{a.duration_s:.3f}", a.label, f"{a.probability:.4f}", *values]
+                [a.path, truth, 0, f"{a.duration_s:.3f}", a.label, _share(a.probability), *values]
             )
             continue
         for p in a.predictions:
-            values = [f"{value:.4f}" for value in p.smoothed]
+            # The figures of the messages, which are rounded: whoever has only those writes the same.
+            told = messages.to_message(p)
+            assert isinstance(told, messages.Prediction)
             start_s, end_s = p.stream.seconds(p.start), p.stream.seconds(p.end)
+            values = [_share(value) for value in told.smoothed.values()]
             writer.writerow(
-                [a.path, truth, f"{start_s:.3f}", f"{end_s:.3f}", p.label, f"{p.probability:.4f}", *values]
+                [a.path, truth, f"{start_s:.3f}", f"{end_s:.3f}", p.label, _share(told.probability), *values]
             )
     return text.getvalue()
 
@@ -310,6 +313,10 @@ def _plain(a: Analysis, *, whole: bool) -> dict[str, Any]:
     if not whole:
         plain["events"] = [messages.to_message(event) for event in a.events]
     return plain
+
+
+def _share(share: float) -> str:
+    return f"{share:.4f}"
 
 
 def _percent(share: float) -> str:

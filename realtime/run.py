@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from realtime.recognizer import Recognizer
     from realtime.types import Chunk, Event, Sink
+
+
+class Listener(Protocol):
+    """What turns chunks into events: a recognizer, here or elsewhere."""
+
+    def push(self, chunk: Chunk) -> Iterable[Event]:
+        """Take a chunk; return the events that are due."""
+        ...
+
+    def finish(self) -> Iterable[Event]:
+        """Return the last events of a stream that has ended."""
+        ...
+
+    def stop(self) -> Iterable[Event]:
+        """Return the last events of a stream that is broken off."""
+        ...
 
 
 def run(
     source: Iterable[Chunk],
-    recognizer: Recognizer,
+    recognizer: Listener,
     sinks: Sequence[Sink],
     report: Callable[[str], None],
 ) -> bool:

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import realtime
 from realtime import artifact, cli, config, messages
 from realtime.live import DEMO
+from realtime.server.engine import SharedModel
 from realtime.server.server import EventServer
 from realtime.types import State, Status, Stream
 
@@ -171,8 +173,9 @@ def test_every_state_and_setting_of_the_file_is_real(tmp_path: Path) -> None:
 
 @pytest.fixture
 def server() -> Iterator[EventServer]:
-    stream = Stream("readme", "m", ("neutral",), 16_000, 48_000, 8_000)
-    server = EventServer("127.0.0.1", 0, [stream])
+    model = realtime.load()
+    stream = Stream("readme", model.name, model.labels, 16_000, model.window, model.hop)
+    server = EventServer("127.0.0.1", 0, model=SharedModel(model))
     server.start()
     stop = threading.Event()
 
@@ -191,6 +194,7 @@ def server() -> Iterator[EventServer]:
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
 def test_examples_run(number: int, tmp_path: Path, server: EventServer) -> None:
     code = blocks("python")[number].replace("ws://127.0.0.1:8765/events", server.url)
+    code = code.replace("ws://127.0.0.1:8765", server.url)
     # The subscriber's example goes on for ever: three messages are enough.
     code = code.replace(
         "        print(message)\n",

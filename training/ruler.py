@@ -275,6 +275,11 @@ def _score(
 def _score_arousal(study: Study, name: str, by_seed: _BySeed) -> dict[str, dict[str, dict[str, Scores]]]:
     """Return how well high arousal is told from low, by name, unit and part; nothing where one is missing."""
     groups = [np.asarray([label in group for label in study.recipe.labels]) for group in (QUIET, EXCITED)]
+    if name.startswith("cross/"):
+        # What one of the corpora lacks was never learnt, or is never asked for.
+        group = name.removesuffix(ADAPTED)
+        shared = protocols.cross_classes(study.corpus, group, study.recipe.labels)["shared"]
+        groups = [each & shared for each in groups]
     of_label = np.select(groups, [0, 1], -1)
     labels = of_label[study.truth.labels]
     tested = by_seed.tested[labels[by_seed.tested] >= 0]

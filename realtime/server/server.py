@@ -1,4 +1,4 @@
-"""The event server as the recognizer's thread sees it: start, publish, close."""
+"""The event server as other threads see it: start, publish, close."""
 
 from __future__ import annotations
 
@@ -10,27 +10,37 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from realtime import messages
 from realtime.errors import AddressError, SinkError
-from realtime.messages import EVENTS_PATH
+from realtime.messages import EVENTS_PATH, FORMATS
+from realtime.server.access import Access
+from realtime.server.limits import Limits
+from realtime.server.publisher import Publisher
 from realtime.server.streams import Streams
-from realtime.server.subscribers import QUEUE_LENGTH
+from realtime.types import Stream
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
+    from realtime.recognizer import Model
+    from realtime.server.http import Snapshot
     from realtime.server.sessions import Sessions
-    from realtime.types import Event, Stream
+    from realtime.server.subscribers import Subscriber
+    from realtime.types import Event
 
 _START_TIMEOUT_S: Final = 10.0
 _CLOSE_TIMEOUT_S: Final = 2.0
 
 
 class EventServer:
-    """Sends events to WebSocket subscribers at `/events`, from a thread with an event loop of its own.
+    """Serves events, audio senders and the page on one port, from a thread with an event loop of its own.
 
-    A subscriber gets `hello`, the newest `status` of each stream, then every event from there on. One
-    that is slow loses its own oldest messages and is told how many; nobody else notices.
+    A subscriber gets `hello`, the newest `status` of each stream, what it asks for of the past, then every
+    event from there on. One that is slow loses its own oldest messages and is told how many; nobody else
+    notices.
 
     Parameters
     ----------
@@ -39,21 +49,54 @@ class EventServer:
     port
         Port to serve on; any free one when 0.
     streams
-        The streams known from the beginning, one at least, all listened to by one model.
-    n_queued
-        Messages kept for each subscriber at the most.
+        The streams known from the beginning, all listened to by one model.
+    model
+        What judges the audio of senders: `realtime.load` gives one. None takes no audio. Where it is used
+        elsewhere too, `realtime.server.engine.SharedModel` must be around it, here and there.
+    limits
+        How many there may be of everything.
+    access
+        Who may use the server.
+    tls
+        What makes it speak TLS: `realtime.server.access.server_tls` gives one.
+
+    Raises
+    ------
+    ValueError
+        There is neither a stream nor a model, or streams and model do not belong together.
+    SettingsError
+        The address is open to the network, and nothing is said of who may use it.
     """
 
     def __init__(
-        self, host: str, port: int, streams: Sequence[Stream], *, n_queued: int = QUEUE_LENGTH
+        self,
+        host: str,
+        port: int,
+        streams: Sequence[Stream] = (),
+        *,
+        model: Model | None = None,
+        limits: Limits | None = None,
+        access: Access | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.host = host
         self._port = port
-        self._n_queued = n_queued
-        self._streams = Streams(streams)
-        self._model_stream = streams[0]
+        self._model = model
+        self._limits = limits or Limits()
+        self._access = (access or Access()).at(host, is_tls=tls is not None)
+        self._tls = tls
+        of_model = [] if model is None else [_stream_of(model)]
+        hello = messages.hello([*streams, *of_model])
+        self._model_stream = [*streams, *of_model][0]
+        self._hello = msgspec.structs.replace(hello, streams=(), history_s=self._limits.history_s)
+        if model is not None:
+            self._hello = msgspec.structs.replace(
+                self._hello, max_message_bytes=self._limits.n_message_bytes, formats=FORMATS
+            )
+        self._streams = Streams(streams, self._hello)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._publisher: Publisher | None = None
         self._sessions: Sessions | None = None
         self._stopping = asyncio.Event()
 
@@ -65,8 +108,12 @@ class EventServer:
     @property
     def url(self) -> str:
         """Where to subscribe, as seen from this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
-        return f"ws://{f'[{host}]' if ':' in host else host}:{self.port}{EVENTS_PATH}"
+        return f"{'ws' if self._tls is None else 'wss'}://{self._authority}{EVENTS_PATH}"
+
+    @property
+    def page_url(self) -> str:
+        """Where the page is, as seen from this machine."""
+        return f"{'http' if self._tls is None else 'https'}://{self._authority}/"
 
     def start(self) -> None:
         """Serve from now on.
@@ -78,13 +125,9 @@ class EventServer:
         """
         if self._thread is not None:
             raise RuntimeError("found a server that was started before; wanted a new one")
-        # Importing websockets takes a tenth of a second, which only those who serve should spend.
-        from realtime.server.sessions import Sessions  # noqa: PLC0415
-
-        sessions = self._sessions = Sessions(self._greet, self._n_queued)
         started: Future[int] = Future()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(sessions, started)), name="tonewatch-server", daemon=True
+            target=lambda: asyncio.run(self._serve(started)), name="tonewatch-server", daemon=True
         )
         self._thread.start()
         try:
@@ -94,7 +137,7 @@ class EventServer:
             raise AddressError(_explain(self.host, self._port, error)) from error
 
     def publish(self, event: Event) -> None:
-        """Send `event` to every subscriber; never waits, and may be called from any thread.
+        """Send `event` to every subscriber that wants it; never waits, and may be called from any thread.
 
         Raises
         ------
@@ -107,18 +150,17 @@ class EventServer:
                 "start one server per model"
             )
         message = messages.to_message(event)
-        data = messages.encode(message)
-        if self._loop is None:
+        if self._loop is None or self._publisher is None:
             raise SinkError("found an event for a server that was not started; wanted `start` first")
         try:
-            self._loop.call_soon_threadsafe(self._publish, event, message, data)
+            self._loop.call_soon_threadsafe(self._publisher.publish, event, message)
         except RuntimeError as error:
             raise SinkError("found an event for a server that has ended; wanted one that runs") from error
 
     def close(self) -> None:
-        """Tell every subscriber that its streams stopped, and stop serving.
+        """Tell everyone that the streams stopped, and stop serving.
 
-        Takes 2 s at the most, whatever the subscribers do; may be called twice.
+        Takes 2 s at the most, whatever the others do; may be called twice.
         """
         if self._thread is None or self._loop is None:
             return
@@ -127,27 +169,55 @@ class EventServer:
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(_CLOSE_TIMEOUT_S)
 
-    async def _serve(self, sessions: Sessions, started: Future[int]) -> None:
+    @property
+    def _authority(self) -> str:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
+        return f"{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    async def _serve(self, started: Future[int]) -> None:
         try:
-            await sessions.open(self.host, self._port)
-        except (OSError, OverflowError, UnicodeError) as error:
+            sessions = await self._open()
+        except BaseException as error:  # noqa: BLE001 - whoever starts the server is told
             started.set_exception(error)
             return
         self._loop = asyncio.get_running_loop()
         started.set_result(sessions.port)
         await self._stopping.wait()
-        for status in self._streams.stopped():
-            sessions.publish(messages.encode(status))
         await sessions.close()
 
-    def _greet(self) -> list[messages.Message]:
-        return [self._streams.hello(), *self._streams.statuses()]
+    async def _open(self) -> Sessions:
+        # Importing websockets and Prometheus' client takes a while, which only those who serve should spend.
+        from realtime.server.http import Site  # noqa: PLC0415
+        from realtime.server.metrics import Metrics  # noqa: PLC0415
+        from realtime.server.senders import Senders  # noqa: PLC0415
+        from realtime.server.sessions import Sessions  # noqa: PLC0415
 
-    def _publish(self, event: Event, message: messages.Message, data: bytes) -> None:
-        assert self._sessions is not None
-        if self._streams.note(event, message):
-            self._sessions.publish(messages.encode(self._streams.hello()))
-        self._sessions.publish(data)
+        limits, metrics = self._limits, Metrics(self._hello.server)
+        publisher = Publisher(self._streams, limits, metrics, send_now=self._send_now)
+        senders = None if self._model is None else Senders(self._model, publisher, limits, metrics)
+        site = Site(self._access, self._snapshot, metrics.render, takes_audio=senders is not None)
+        self._sessions = Sessions(publisher, senders, site, limits, metrics)
+        self._publisher = publisher
+        try:
+            return await self._sessions.open(self.host, self._port, self._tls)
+        except BaseException:
+            if senders is not None:
+                await senders.close(0.0)
+            raise
+
+    def _send_now(self, subscriber: Subscriber, data: bytes) -> bool:
+        return self._sessions is not None and self._sessions.send_now(subscriber, data)
+
+    def _snapshot(self) -> Snapshot:
+        from realtime.server.http import Snapshot, StreamState  # noqa: PLC0415 - only where it is served
+
+        streams = (StreamState(one.stream.name, one.state, one.since) for one in self._streams.known)
+        return Snapshot(tuple(streams), self._hello.server)
+
+
+def _stream_of(model: Model) -> Stream:
+    """Return a stream as a sender's would be, which introduces the model."""
+    return Stream("", model.name, model.labels, model.spec.sample_rate, model.window, model.hop)
 
 
 def _are_of_one_model(one: Stream, other: Stream) -> bool:

@@ -1,4 +1,4 @@
-"""The WebSocket side of the event server: handshakes, sessions and their end; runs in one event loop.
+"""The server's socket: handshakes, their bounds, what is served at which path, and the end of it all.
 
 Importing this module imports websockets.
 """
@@ -8,58 +8,96 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import socket
+from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, Protocol, Self, cast
 
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-from websockets.frames import CloseCode
+import websockets.datastructures
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.http11 import Response
+from websockets.protocol import State
 
-from realtime import messages
-from realtime.messages import EVENTS_PATH
-from realtime.server.subscribers import Subscriber, Subscribers
+from realtime.errors import ProtocolError
+from realtime.messages import EVENTS_PATH, SUBPROTOCOL
+from realtime.server.filters import parse_query
+from realtime.server.headers import Headers
+from realtime.server.links import SenderLink, refuse, serve_subscriber
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import ssl
+    from collections.abc import Sequence
 
     from websockets.asyncio.server import Server
-    from websockets.http11 import Request, Response
+    from websockets.http11 import Request
+    from websockets.typing import Subprotocol
 
-# A browser names the page that opens a WebSocket, and lets any page on the web open one to this machine.
-# So only pages of this machine may listen in; programs, which name none, are not held back by it.
-_ORIGINS: Final = (None, re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"))
-_MAX_INBOUND_BYTES: Final = 1024
+    from realtime.server.filters import Query
+    from realtime.server.http import Site
+    from realtime.server.limits import Limits
+    from realtime.server.publisher import Publisher
+    from realtime.server.senders import Senders
+    from realtime.server.subscribers import Subscriber
+
 _SEND_BUFFER_BYTES: Final = 1 << 15
 _FLUSH_TIMEOUT_S: Final = 0.8
-_CLOSE_TIMEOUT_S: Final = 0.5
+_ENGINE_TIMEOUT_S: Final = 0.5
+# How long the other side may take over the end of a connection, the rest of a file included.
+_CLOSE_TIMEOUT_S: Final = 5.0
+# Messages of a sender kept by the library before it stops reading: few, since each may be long.
+_N_UNREAD: Final = 4
 
 _logger: Final = logging.getLogger("realtime.server")
 # Without it, Python would print a stack trace into the console's output for every interrupted handshake.
 _logger.addHandler(logging.NullHandler())
 
 
+class Counters(Protocol):
+    """What is counted here; `realtime.server.metrics.Metrics` does."""
+
+    def subscribers(self, n: int) -> None: ...  # noqa: D102
+    def refused(self, reason: str) -> None: ...  # noqa: D102
+
+
 class Sessions:
-    """The server's socket, and a session for each subscriber.
+    """The server's socket, and a session for each subscriber and each sender.
 
     Parameters
     ----------
-    greet
-        Returns what a new subscriber is told first.
-    n_queued
-        Messages kept for each subscriber at the most.
+    publisher
+        Takes and gives events.
+    senders
+        Who sends audio; None where none is taken.
+    site
+        Answers requests for everything else.
+    limits
+        How many there may be of everything.
+    counters
+        What counts subscribers, and those refused.
     """
 
-    def __init__(self, greet: Callable[[], Sequence[messages.Message]], n_queued: int) -> None:
-        self._greet = greet
-        self._subscribers = Subscribers(n_queued)
+    def __init__(
+        self,
+        publisher: Publisher,
+        senders: Senders | None,
+        site: Site,
+        limits: Limits,
+        counters: Counters,
+    ) -> None:
+        self._publisher = publisher
+        self._senders = senders
+        self._site = site
+        self._limits = limits
+        self._counters = counters
         self._connections: set[ServerConnection] = set()
+        # In the order in which they came.
+        self._half_open: dict[ServerConnection, None] = {}
+        self._queries: dict[ServerConnection, Query] = {}
+        self._links: dict[Subscriber, ServerConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
 
-    async def open(self, host: str, port: int) -> Self:
+    async def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> Self:
         """Serve on `host` and `port`; raises OSError where that fails."""
         if port == 0:
             # A name may stand for several addresses, each of which would get another free port.
@@ -68,35 +106,27 @@ class Sessions:
                 host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
             host = str(addresses[0][4][0])
-        connections = self._connections
-
-        class Connection(ServerConnection):
-            """A connection that can be cut off from the moment it is there, in its handshake too."""
-
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                super().connection_made(transport)
-                connections.add(self)
-                # Left alone, it grows to megabytes: who reads late would get predictions of an hour ago.
-                transport.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES
-                )
-
-            def connection_lost(self, exc: Exception | None) -> None:
-                connections.discard(self)
-                super().connection_lost(exc)
-
+        limits = self._limits
+        _allow_files(limits.n_subscribers + limits.n_senders + limits.n_handshakes)
         self._server = await serve(
             self._serve_one,
             host,
             port,
-            origins=_ORIGINS,
-            process_request=self._answer,
-            # Messages are short and few; compression would cost more memory per session than it saves.
+            process_request=self._decide,
+            select_subprotocol=_select_subprotocol,
+            # Messages are short and few; compression would cost more memory per session than it saves, and
+            # lets a small message become a large one.
             compression=None,
-            max_size=_MAX_INBOUND_BYTES,
+            max_size=limits.n_request_bytes,
+            max_queue=_N_UNREAD,
+            open_timeout=limits.handshake_s,
             close_timeout=_CLOSE_TIMEOUT_S,
+            server_header=None,
             logger=_logger,
-            create_connection=Connection,
+            create_connection=self._connection_type(),
+            ssl=tls,
+            # Many may come at once, as after a restart.
+            backlog=1024,
         )
         return self
 
@@ -107,9 +137,16 @@ class Sessions:
         port: int = next(iter(self._server.sockets)).getsockname()[1]
         return port
 
-    def publish(self, data: bytes) -> None:
-        """Queue one encoded message for every subscriber; never waits."""
-        self._subscribers.publish(data)
+    def send_now(self, subscriber: Subscriber, data: bytes) -> bool:
+        """Send a message at once where nothing is before it; return whether that was so."""
+        connection = self._links.get(subscriber)
+        if connection is None:
+            return False
+        transport = connection.transport
+        if transport.is_closing() or transport.get_write_buffer_size():
+            return False
+        broadcast((connection,), data, text=True)
+        return True
 
     async def close(self) -> None:
         """Send what is queued, close every session with code 1001, and stop serving.
@@ -118,7 +155,9 @@ class Sessions:
         """
         assert self._server is not None
         self._server.close(close_connections=False)
-        self._subscribers.end()
+        if self._senders is not None:
+            await self._senders.close(_ENGINE_TIMEOUT_S)
+        self._publisher.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_FLUSH_TIMEOUT_S)
         # Closing a connection in order waits for its buffer to drain, without a limit of its own.
@@ -126,43 +165,105 @@ class Sessions:
             connection.transport.abort()
         await self._server.wait_closed()
 
-    def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer requests that are not for the events; None lets the handshake go on."""
-        path = urlsplit(request.path).path
+    def _connection_type(self) -> type[ServerConnection]:
+        connections, half_open, queries = self._connections, self._half_open, self._queries
+        limits, refused = self._limits, self._counters.refused
+        # Those who are told that there is no room for them take some too, for a moment.
+        n_most = limits.n_subscribers + limits.n_senders + 2 * limits.n_handshakes
+
+        class Connection(ServerConnection):
+            """A connection that can be cut off from the moment it is there, in its handshake too."""
+
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                connections.add(self)
+                half_open[self] = None
+                if len(connections) > n_most:
+                    transport.abort()  # type: ignore[attr-defined]
+                    refused("connections")
+                elif len(half_open) > limits.n_handshakes:
+                    # The oldest: who means it needs no time, so newcomers get through whoever else dawdles.
+                    oldest = next(iter(half_open))
+                    del half_open[oldest]
+                    oldest.transport.abort()
+                    refused("handshakes")
+                # Left alone, it grows to megabytes: who reads late would get predictions of an hour ago.
+                transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES
+                )
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                connections.discard(self)
+                half_open.pop(self, None)
+                queries.pop(self, None)
+                super().connection_lost(exc)
+
+        return Connection
+
+    def _decide(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer requests that are for no session; None lets the handshake go on."""
+        self._half_open.pop(connection, None)
+        answer = self._site.answer(request.path, Headers(request.headers.raw_items()))
+        if answer is not None:
+            if answer.reason is not None:
+                self._counters.refused(answer.reason)
+            fields = websockets.datastructures.Headers(answer.headers)
+            return Response(answer.status, answer.status.phrase, fields, answer.body)
+        path, _, query = request.path.partition("?")
         if path == EVENTS_PATH:
+            try:
+                self._queries[connection] = parse_query(query, datetime.now(UTC))
+            except ProtocolError as error:
+                self._counters.refused("query")
+                return connection.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
             return None
-        host, port = connection.local_address[:2]
-        url = f"ws://{f'[{host}]' if ':' in host else host}:{port}{EVENTS_PATH}"
-        if path == "/" and "Upgrade" not in request.headers:
-            return connection.respond(HTTPStatus.OK, f"Tonewatch sends its events over WebSocket at {url}\n")
-        return connection.respond(
-            HTTPStatus.NOT_FOUND, f"found {path}; wanted {EVENTS_PATH}: the events are at {url}\n"
-        )
+        # Whatever is longer is not even read.
+        connection.protocol.max_message_size = self._limits.n_message_bytes
+        return None
 
     async def _serve_one(self, connection: ServerConnection) -> None:
-        # Greeting and membership at one moment: no event falls between, and none comes twice.
-        greeting = [messages.encode(message) for message in self._greet()]
-        subscriber = self._subscribers.add()
-        sender = asyncio.create_task(self._send(connection, greeting, subscriber))
-        self._tasks.add(sender)
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._tasks.add(task)
         try:
-            # What a subscriber says is read, so that its pings and its farewell are seen, and ignored.
-            async for _ in connection:
-                pass
-        except ConnectionClosed:
-            pass
+            query = self._queries.pop(connection, None)
+            if query is not None:
+                await self._serve_subscriber(connection, query)
+            elif self._senders is not None and connection.state is State.OPEN:
+                await SenderLink(connection, self._senders, self._publisher, self._limits).serve()
         finally:
-            self._subscribers.remove(subscriber)
-            sender.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
-                await sender
-            self._tasks.discard(sender)
+            self._tasks.discard(task)
 
-    @staticmethod
-    async def _send(connection: ServerConnection, greeting: Sequence[bytes], subscriber: Subscriber) -> None:
-        # `send` waits while the connection's buffer (32 KiB) is full; the subscriber's queue takes over then.
-        for data in greeting:
-            await connection.send(data, text=True)
-        async for data in subscriber:
-            await connection.send(data, text=True)
-        await connection.close(CloseCode.GOING_AWAY, "the server is stopping")
+    async def _serve_subscriber(self, connection: ServerConnection, query: Query) -> None:
+        subscribers = self._publisher.subscribers
+        if len(subscribers) >= self._limits.n_subscribers:
+            text = f"found {len(subscribers)} subscribers; wanted fewer: try again later"
+            self._counters.refused("subscribers")
+            await refuse(connection, ProtocolError("at_capacity", text), self._publisher)
+            return
+        greeting, subscriber = self._publisher.greet(query)
+        self._links[subscriber] = connection
+        self._counters.subscribers(len(subscribers))
+        try:
+            await serve_subscriber(connection, greeting, subscriber)
+        finally:
+            del self._links[subscriber]
+            subscribers.remove(subscriber)
+            self._counters.subscribers(len(subscribers))
+
+
+def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Return our own where it is offered; beside it there may be a token, which is no protocol."""
+    return next((name for name in offered if name == SUBPROTOCOL), None)
+
+
+def _allow_files(n: int) -> None:
+    """Raise the number of sockets this process may have, as far as the system lets it."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource  # noqa: PLC0415 - Windows has none, and needs none
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = n + 256
+        if hard != resource.RLIM_INFINITY:
+            wanted = min(wanted, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

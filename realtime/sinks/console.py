@@ -35,16 +35,20 @@ class LineConsole:
     def __init__(self, stream: TextIO) -> None:
         self._out = stream
         self._full, self._empty = _bar_characters(stream)
-        self._stream: Stream | None = None
+        self._streams: dict[str, Stream] = {}
 
     def emit(self, event: Event) -> None:
-        """Write the line of `event`, with a heading where the stream changes; segments have none."""
+        """Write the line of `event`, with a heading where the stream is new; segments have none.
+
+        As soon as there are several streams, each line begins with the name of its own.
+        """
         if isinstance(event, Segment):
             return
-        if event.stream != self._stream:
-            self._stream = event.stream
-            self._out.write(f"{event.stream.name}, model {event.stream.model}\n")
-        self._out.write(self._line(event) + "\n")
+        name = event.stream.name
+        if event.stream != self._streams.get(name):
+            self._streams[name] = event.stream
+            self._out.write(f"{name}, model {event.stream.model}\n")
+        self._out.write((f"{name}: " if len(self._streams) > 1 else "") + self._line(event) + "\n")
         self._out.flush()
 
     def close(self) -> None:

@@ -210,7 +210,7 @@ def test_listening(
             ended.append((log, running.pop()[2].interrupt(delay_s, number)))
     ended += [(log, one.interrupt(delay_s, number)) for delay_s, log, one in running]
     for log, err in ended:
-        assert re.sub(rb"tonewatch: serves ws://\S+\n", b"", err) == b""
+        assert re.sub(rb"tonewatch: serves ws://\S+; open http://\S+\n", b"", err) == b""
         logged = check_log(log)
         if logged:
             assert isinstance(logged[0], Hello)

@@ -43,6 +43,7 @@ class Tonewatch(Protocol):
 @pytest.fixture(autouse=True)
 def _nobodys_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(config, "user_file", lambda: tmp_path / "none.toml")
+    monkeypatch.delenv(config.TOKEN_VARIABLE, raising=False)
 
 
 @pytest.fixture

@@ -241,12 +241,39 @@ def test_configuration_that_cannot_be_used(
         (["--device", "1"], ["device and demo", "one place to listen to"]),
         (["--serve", "127.0.0.1:http"], ["'127.0.0.1:http'", "HOST:PORT"]),
         (["--quiet"], ["nowhere to go", "--log or --serve"]),
+        (["--serve", "0.0.0.0:0"], ["'0.0.0.0'", "--token or --token-file, or --insecure", "127.0.0.1"]),
+        (["--serve", ":0", "--token", "short"], ["found 5 characters", "openssl rand"]),
+        (["--serve", ":0", "--token-file", "no.txt"], ["no.txt", "No such file"]),
+        (["--serve", ":0", "--cert", "no.pem"], ["cert is given alone"]),
+        (["--serve", ":0", "--cert", "no.pem", "--key", "no.pem"], ["no.pem", "No such file", "--cert"]),
+        (["--serve", ":0", "--origin", "example.org"], ["'example.org'", "https://example.org"]),
+        (["--capacity", "3"], ["capacity is given", "--serve"]),
+        (["--name", ""], ["name is ''", "printable"]),
         (["--log", "day.txt"], ["day.txt", "'.txt'", ".jsonl", ".csv"]),
         (["--log", "no/such/folder/day.csv"], ["no/such/folder/day.csv", "No such file"]),
     ],
 )
 def test_settings_that_cannot_be_used(flags: list[str], parts: list[str], listen: Tonewatch) -> None:
     check_refusal(listen("--demo", "--fast", *flags), *parts)
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("serve host:x", ["'host:x'", "HOST:PORT"]),
+        ("serve 0.0.0.0:0", ["'0.0.0.0'", "--insecure"]),
+        ("serve --token T --token-file F", ["not allowed with"]),
+        ("watch", ["URL", "see: tonewatch watch --help"]),
+        ("watch ftp://127.0.0.1", ["'ftp://127.0.0.1'", "ws://127.0.0.1:8765/events"]),
+        ("watch 127.0.0.1 --token-file no.txt", ["no.txt", "No such file"]),
+        ("watch 127.0.0.1 --min-probability 2", ["min_probability is 2", "0 to 1"]),
+        ("listen --to ftp://127.0.0.1", ["'ftp://127.0.0.1'", "ws://127.0.0.1:8765/events"]),
+        ("listen --to 127.0.0.1 --model x", ["model is given", "--to"]),
+        ("listen --to 127.0.0.1 --serve :0", ["serve and to are given"]),
+    ],
+)
+def test_servers_that_cannot_be_used(words: str, parts: list[str], tonewatch: Tonewatch) -> None:
+    check_refusal(tonewatch(*words.split()), *parts)
 
 
 def test_log_with_another_header(listen: Tonewatch, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.realtime.conftest import Outcome, PlugIn, Tonewatch
 
 
-@pytest.mark.parametrize("command", ["", "listen", "analyze", "devices", "models"])
+@pytest.mark.parametrize("command", ["", "listen", "analyze", "serve", "watch", "devices", "models"])
 def test_help(command: str, tonewatch: Tonewatch) -> None:
     outcome = tonewatch(*command.split(), "--help")
     assert (outcome.code, outcome.err) == (0, "")

@@ -5,14 +5,17 @@ import socket
 import time
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta, timezone
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from realtime import messages
-from realtime.client import _delays, subscribe
+from realtime.client import Place, subscribe
 from realtime.errors import SubscriptionError
 from realtime.messages import to_message
 from realtime.server.server import EventServer
@@ -20,6 +23,8 @@ from realtime.types import State, Status, Stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from websockets.http11 import Request, Response
 
 STREAM = Stream(
     "microphone", "tiny", ("neutral", "angry"), 22050, 66150, 11025, datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,6 +36,11 @@ DEADLINE_S = 20.0
 
 async def following(stream: AsyncIterator[messages.Message]) -> messages.Message:
     return await asyncio.wait_for(anext(stream), DEADLINE_S)
+
+
+def undated(message: messages.Message) -> messages.Message:
+    """Return a message as it was before a server published it."""
+    return msgspec.structs.replace(message, sent=None)
 
 
 def started(port: int = 0) -> EventServer:
@@ -53,9 +63,9 @@ def test_yields_hello_and_then_events() -> None:
     async def check() -> None:
         server = started()
         async with aclosing(subscribe(server.url)) as stream:
-            assert await following(stream) == messages.hello([STREAM])
+            assert isinstance(await following(stream), messages.Hello)
             server.publish(LISTENING)
-            assert await following(stream) == to_message(LISTENING)
+            assert undated(await following(stream)) == to_message(LISTENING)
         await asyncio.to_thread(server.close)
 
     asyncio.run(check())
@@ -69,7 +79,7 @@ def test_goes_on_when_the_server_starts_again() -> None:
                 assert isinstance(await following(stream), messages.Hello)
                 event = replace(LISTENING, detail=f"run {run}")
                 server.publish(event)
-                assert await following(stream) == to_message(event)
+                assert undated(await following(stream)) == to_message(event)
                 await asyncio.to_thread(server.close)
                 stopped = await following(stream)
                 assert isinstance(stopped, messages.Status)
@@ -87,11 +97,12 @@ def test_waits_for_a_server_that_is_not_there_yet() -> None:
     async def check() -> None:
         port = free_port()
         async with aclosing(subscribe(f"ws://127.0.0.1:{port}/events")) as stream:
-            first = asyncio.create_task(following(stream))
-            await asyncio.sleep(0.1)
-            assert not first.done()
+            told = await following(stream)
+            assert isinstance(told, messages.Error)
+            assert told.message == f"ws://127.0.0.1:{port}/events: no server is there: trying again"
             server = started(port)
-            assert await first == messages.hello([STREAM])
+            # Told once, however often it was tried.
+            assert isinstance(await following(stream), messages.Hello)
         await asyncio.to_thread(server.close)
 
     asyncio.run(check())
@@ -100,8 +111,9 @@ def test_waits_for_a_server_that_is_not_there_yet() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://127.0.0.1/events",
-        "127.0.0.1:8765",
+        "ftp://127.0.0.1/events",
+        "ws://someone:secret@127.0.0.1",
+        "ws://127.0.0.1:0",
         "",
         "ws://",
         "ws://127.0.0.1:99999/events",
@@ -119,8 +131,8 @@ def test_a_wrong_address_is_refused_at_once(url: str) -> None:
 def test_a_wrong_path_is_refused_at_once() -> None:
     async def check() -> None:
         server = started()
-        with pytest.raises(SubscriptionError, match=r"HTTP status 404; .*is it ws://HOST:PORT/events"):
-            await following(subscribe(server.url.replace("/events", "/")))
+        with pytest.raises(SubscriptionError, match=r"HTTP status 404 .*is it ws://HOST:PORT/events"):
+            await following(subscribe(server.url.replace("/events", "/nothing")))
         await asyncio.to_thread(server.close)
 
     asyncio.run(check())
@@ -169,6 +181,9 @@ def test_tries_again_when_the_server_is_unwell_or_drops_the_connection() -> None
         async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             stream = subscribe(f"ws://127.0.0.1:{port}/events")
+            told = await following(stream)
+            assert isinstance(told, messages.Error)
+            assert "HTTP status 503" in told.message
             waiting = asyncio.ensure_future(anext(stream))
             deadline_s = time.monotonic() + DEADLINE_S
             while n_attempts < 3:
@@ -210,6 +225,9 @@ def test_an_attempt_that_hangs_is_given_up() -> None:
             silent.settimeout(DEADLINE_S)
             port = silent.getsockname()[1]
             stream = subscribe(f"ws://127.0.0.1:{port}/events", open_timeout_s=0.1)
+            told = await following(stream)
+            assert isinstance(told, messages.Error)
+            assert "does not answer" in told.message
             waiting = asyncio.ensure_future(anext(stream))
             for _ in range(2):
                 connection, _address = await asyncio.to_thread(silent.accept)
@@ -247,9 +265,157 @@ def test_the_server_is_told_when_nobody_reads_any_more(how: str) -> None:
     asyncio.run(check())
 
 
-def test_delays_grow_to_half_a_minute_and_differ() -> None:
-    delays, others = _delays(), _delays()
-    first = [next(delays) for _ in range(20)]
-    assert 0.25 <= first[0] <= 0.5
-    assert all(15.0 <= delay <= 30.0 for delay in first[-5:])
-    assert first != [next(others) for _ in range(20)]
+# --- what is asked for -------------------------------------------------------------------------------------
+
+WEDNESDAY = datetime(2026, 1, 7, 12, tzinfo=UTC)
+
+
+def dated(n: int) -> messages.Status:
+    """Return the n-th message, sent so many microseconds after noon."""
+    status = to_message(replace(LISTENING, detail=f"{n}"))
+    assert isinstance(status, messages.Status)
+    return msgspec.structs.replace(status, sent=WEDNESDAY + timedelta(microseconds=n))
+
+
+def query_of(connection: ServerConnection) -> dict[str, list[str]]:
+    assert connection.request is not None
+    return parse_qs(urlsplit(connection.request.path).query)
+
+
+async def ask(*arguments: Any, **options: Any) -> tuple[dict[str, list[str]], Request]:
+    """Return the query, and the request, of one subscription."""
+    found: list[Request] = []
+
+    async def greet(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        found.append(connection.request)
+        await connection.send(HELLO)
+        await connection.wait_closed()
+
+    async with (
+        serve(greet, "127.0.0.1", 0) as server,
+        aclosing(subscribe(url_of(server) + "".join(arguments), **options)) as stream,
+    ):
+        await following(stream)
+    return parse_qs(urlsplit(found[0].path).query), found[0]
+
+
+def test_filters_go_to_the_server() -> None:
+    query, _ = asyncio.run(ask(streams=["a b", "ü"], types=["status", "segment"], min_probability=0.25))
+    assert query == {"stream": ["a b", "ü"], "types": ["status,segment"], "min_probability": ["0.25"]}
+    assert asyncio.run(ask())[0] == {}
+    assert asyncio.run(ask("?stream=a", streams=["b"]))[0] == {"stream": ["a", "b"]}
+
+
+def test_a_past_can_be_asked_for() -> None:
+    assert asyncio.run(ask(since=600))[0] == {"since": ["600.000"]}
+    # To the microsecond, and in UTC: dates are compared.
+    berlin = timezone(timedelta(hours=2))
+    query, _ = asyncio.run(ask(since=datetime(2026, 7, 1, 12, tzinfo=berlin)))
+    assert query == {"since": ["2026-07-01T10:00:00.000000Z"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({"types": ["predictions"]}, "types has 'predictions'; wanted some of prediction, segment, status"),
+        ({"types": "status"}, "types is the text 'status'; wanted a list"),
+        ({"streams": "kitchen"}, "streams is the text 'kitchen'; wanted a list"),
+        ({"min_probability": 1.5}, "min_probability is 1.5"),
+        ({"since": -1}, "since is -1"),
+        ({"since": float("nan")}, "since is nan"),
+        ({"since": datetime(2026, 1, 1)}, "without a time zone"),  # noqa: DTZ001 - that is the mistake
+        ({"token": "two\nlines"}, "a token with characters that no token has"),
+    ],
+)
+def test_what_no_server_could_understand_is_refused(options: dict[str, Any], wanted: str) -> None:
+    async def check() -> None:
+        with pytest.raises(SubscriptionError, match=wanted):
+            await following(subscribe("ws://127.0.0.1:9", **options))
+
+    asyncio.run(check())
+
+
+def test_the_token_goes_into_a_header_and_into_no_address() -> None:
+    _, request = asyncio.run(ask(token="s3cret-s3cret-s3cret"))
+    assert request.headers["Authorization"] == "Bearer s3cret-s3cret-s3cret"
+    assert "s3cret" not in request.path
+    assert request.headers["Sec-WebSocket-Protocol"] == "tonewatch.v1"
+
+
+@pytest.mark.parametrize(
+    ("token", "wanted"),
+    [
+        (None, r"HTTP status 401 \(no token; wanted one\); wanted its token: --token-file"),
+        ("x" * 16, "another"),
+    ],
+)
+def test_a_refusal_says_what_the_server_said(token: str | None, wanted: str) -> None:
+    def refuse(connection: ServerConnection, _: Request) -> Response:
+        return connection.respond(HTTPStatus.UNAUTHORIZED, "no token; wanted one\n")
+
+    async def greet(_: ServerConnection) -> None: ...
+
+    async def check() -> None:
+        async with serve(greet, "127.0.0.1", 0, process_request=refuse) as server:
+            with pytest.raises(SubscriptionError, match=wanted) as caught:
+                await following(subscribe(url_of(server), token=token))
+            assert "x" * 16 not in str(caught.value)
+
+    asyncio.run(check())
+
+
+# --- where it goes on -------------------------------------------------------------------------------------
+
+
+def test_what_was_missed_is_asked_for_and_nothing_twice() -> None:
+    queries = []
+    sent = [dated(n) for n in range(6)]
+
+    async def greet(connection: ServerConnection) -> None:
+        queries.append(query_of(connection))
+        n_seen = 2 * (len(queries) - 1)
+        # As servers do: the state of now is undated, the history is dated.
+        await connection.send(HELLO)
+        await connection.send(messages.encode(to_message(LISTENING)).decode())
+        for message in sent[n_seen : n_seen + 2]:
+            await connection.send(messages.encode(message).decode())
+
+    async def check() -> None:
+        told: list[messages.Message] = []
+        async with (
+            serve(greet, "127.0.0.1", 0) as server,
+            aclosing(subscribe(url_of(server), streams=["microphone"], since=60)) as stream,
+        ):
+            while len(told) < 6:
+                message = await following(stream)
+                if isinstance(message, messages.Status) and message.sent is not None:
+                    told.append(message)
+        assert told == sent
+        assert queries == [
+            {"stream": ["microphone"], "since": ["60.000"]},
+            {"stream": ["microphone"], "since": ["2026-01-07T12:00:00.000001Z"]},
+            {"stream": ["microphone"], "since": ["2026-01-07T12:00:00.000003Z"]},
+        ]
+
+    asyncio.run(check())
+
+
+def test_before_the_first_dated_message_the_time_since_the_beginning_counts() -> None:
+    now_s = 100.0
+    place = Place(clock=lambda: now_s)
+    assert place.query() == []
+    place.note(messages.hello([STREAM]))
+    now_s = 107.5
+    assert place.query() == [("since", "7.500")]
+    place = Place(60, clock=lambda: now_s)
+    place.note(messages.hello([STREAM]))
+    now_s = 110.0
+    assert place.query() == [("since", "62.500")]
+
+
+def test_a_server_whose_clock_was_set_back_is_followed() -> None:
+    place = Place()
+    for n in (5, 9, 2):
+        place.note(dated(n))
+    assert place.query() == [("since", "2026-01-07T12:00:00.000002Z")]

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+TOKEN = "an-example-of-a-token"
+
+
 @pytest.fixture(autouse=True)
 def no_user_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.delenv(config.TOKEN_VARIABLE, raising=False)
     path = tmp_path / "own" / config.FILE_NAME
     monkeypatch.setattr(config, "user_file", lambda: path)
     return path
@@ -45,6 +49,53 @@ def test_flags_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
     assert config.load({"input": "a.wav"}, path).rate == 8000
 
 
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        ({"insecure": True}, "insecure is given, which only a server needs; wanted --serve"),
+        ({"cert": "a", "key": "b", "to": "ws://pi"}, "cert and key are given, which only a server needs"),
+        ({"origin": ["https://a.org"]}, "origin is given"),
+        ({"capacity": 3}, "capacity is given"),
+        ({"token": TOKEN}, "token is given, which only a server needs, here or elsewhere"),
+        ({"token_file": "a"}, "token_file is given"),
+        ({"model": "ann-392", "to": "ws://pi"}, "model is given, which the server that --to names chooses"),
+    ],
+)
+def test_flags_of_servers_that_are_not_there_are_refused(flags: dict[str, Any], wanted: str) -> None:
+    with pytest.raises(SettingsError, match=wanted):
+        config.load(flags)
+
+
+def test_what_the_file_says_of_servers_holds_where_there_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('serve = ":9000"\ntoken = "in-the-file"\ncapacity = 3\norigin = ["https://a.org"]\n')
+    settings = config.load({"insecure": True}, path)
+    assert (settings.serve, settings.capacity, settings.origin) == (":9000", 3, ("https://a.org",))
+    # A flag that says who judges replaces whatever the file says of that.
+    assert config.load({"to": "ws://pi"}, path).serve is None
+    assert config.load({}, path, ignored=("serve",)).serve is None
+    assert config.load({}, path, defaults={"serve": ":1"}).serve == ":9000"
+    assert config.load({}, defaults={"serve": ":1"}).serve == ":1"
+
+
+def test_where_the_token_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('to = "ws://pi"\ntoken_file = "mine.txt"\n')
+    assert config.load({}, path).token_file == "mine.txt"
+    monkeypatch.setenv(config.TOKEN_VARIABLE, TOKEN)
+    settings = config.load({}, path)
+    assert (settings.token, settings.token_file) == (TOKEN, None)
+    settings = config.load({"token_file": "other.txt"}, path)
+    assert (settings.token, settings.token_file) == (None, "other.txt")
+    # It says nothing where there is no server: it is no flag.
+    assert config.load({}).token == TOKEN
+
+
+def test_the_token_is_not_shown() -> None:
+    shown = repr(Settings(token=TOKEN, to="ws://pi"))
+    assert shown == "Settings(to='ws://pi', token=...)"
+
+
 def test_the_users_own_file_is_found(no_user_file: Path) -> None:
     no_user_file.parent.mkdir()
     no_user_file.write_text("min_probability = 0.4\n")
@@ -66,6 +117,13 @@ def test_the_users_own_file_is_found(no_user_file: Path) -> None:
         ('serve = "host:notaport"', "wanted HOST:PORT"),
         ('format = "mp3"', "Invalid enum value 'mp3'"),
         ('input = "a.wav"\ndemo = true', "input and demo are given"),
+        ('serve = ":0"\nto = "ws://pi"', "serve and to are given; wanted one place where it is judged"),
+        ('token = "a"\ntoken_file = "b"', "token and token_file are given; wanted one of them"),
+        ('cert = "a.pem"', "cert is given alone; wanted cert and key"),
+        ('key = "a.pem"', "key is given alone; wanted cert and key"),
+        ("capacity = 0", "capacity is 0; wanted at least 1"),
+        ("name = ''", "name is ''; wanted 1 to 64 printable characters"),
+        ('name = "two\\nlines"', "name is 'two\\nlines'"),
         ("= 3", "not TOML"),
     ],
 )

@@ -21,21 +21,39 @@ MAY_IMPORT = {
     "features": {"features", "errors"},
     "activity": {"types"},
     "decision": {"types", "errors"},
-    "recognizer": {"types", "errors", "features", "decision", "activity"},
-    "run": {"types", "recognizer"},
-    "card": {"types", "errors", "features"},
+    "recognizer": {"types", "errors", "features", "decision", "activity", "speaker"},
+    "speaker": {"types"},
+    "affect": {"types"},
+    "run": {"types"},
+    "card": {"types", "errors", "features", "speaker"},
     "preprocessing": {"types", "errors", "features", "card"},
     "artifact": {"types", "errors", "features", "card", "preprocessing"},
-    "loaded": {"types", "features", "artifact"},
+    "loaded": {"types", "features", "artifact", "speaker"},
     "voting": {"types"},
     "classifier": {"types", "errors", "artifact", "loaded", "estimator"},
     "estimator": {"types", "errors", "preprocessing", "artifact", "loaded", "voting"},
     "ring": {"types", "errors"},
     "sources": {"sources", "types", "errors", "ring"},
-    "messages": {"types", "errors"},
+    "messages": {"messages", "types", "errors", "affect"},
     "sinks": {"sinks", "server", "messages", "types", "errors"},
-    "server": {"server", "messages", "types", "errors"},
-    "client": {"messages", "errors", "types"},
+    # A server is a recognizer for each who sends.
+    "server": {
+        "server",
+        "messages",
+        "types",
+        "errors",
+        "recognizer",
+        "sources",
+        "config",
+        "features",
+        "speaker",
+    },
+    "connection": {"messages", "errors"},
+    "client": {"connection", "messages", "errors"},
+    "backlog": set[str](),
+    "sender": {"backlog", "client", "connection", "messages", "types", "errors"},
+    "background": set[str](),
+    "remote": {"background", "sender", "messages", "types"},
 }
 
 
@@ -86,8 +104,17 @@ def test_importing_the_package_is_cheap() -> None:
 
 
 def test_using_the_core_loads_no_training_stack() -> None:
-    statement = "import realtime; realtime.Recognizer, realtime.load, realtime.listen, realtime.subscribe"
-    assert not loaded_after(statement) & (FORBIDDEN | {"sounddevice", "tflite_runtime", "ai_edge_litert"})
+    statement = (
+        "import realtime; realtime.Recognizer, realtime.load, realtime.listen, realtime.subscribe, "
+        "realtime.stream_audio"
+    )
+    unwanted = FORBIDDEN | {"sounddevice", "tflite_runtime", "ai_edge_litert", "websockets"}
+    assert not loaded_after(statement) & unwanted
+
+
+def test_the_commands_flags_are_cheap() -> None:
+    loaded = loaded_after("from realtime.cli import _parser; _parser()")
+    assert not loaded & (FORBIDDEN | {"sounddevice", "websockets", "numpy", "rich", "msgspec", "soundfile"})
 
 
 def test_public_names() -> None:
@@ -105,6 +132,7 @@ def test_public_names() -> None:
         "TonewatchError",
         "listen",
         "load",
+        "stream_audio",
         "subscribe",
     ]
     for name in realtime.__all__:

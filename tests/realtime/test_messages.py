@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, get_args
 
+import jsonschema
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime import messages, types
-from realtime.errors import SubscriptionError
+from realtime.errors import ProtocolError, SubscriptionError
+from realtime.messages import structs
 from realtime.types import LABELS, Latency, State, Stream
 
 STREAM = Stream(
@@ -43,6 +46,9 @@ STATUS = types.Status(
 )
 
 MESSAGE_TYPES = get_args(messages.Message)
+VALIDATOR = jsonschema.Draft202012Validator(messages.json_schema())
+CLIENT_TYPES = get_args(messages.ClientMessage)
+START = messages.Start(sample_rate=16_000, channels=1, format="s16le")
 
 _finite = st.floats(allow_nan=False, allow_infinity=False)
 _text = st.text(st.characters(exclude_categories=["Cs"]))
@@ -79,11 +85,27 @@ def values_of(kind: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PL
 
 
 every_message = st.one_of(*(values_of(msgspec.inspect.type_info(struct)) for struct in MESSAGE_TYPES))
+every_start = st.builds(
+    messages.Start,
+    sample_rate=st.integers(messages.LOWEST_RATE, messages.HIGHEST_RATE),
+    channels=st.integers(1, messages.MOST_CHANNELS),
+    format=st.sampled_from(messages.FORMATS),
+    name=st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=messages.LONGEST_NAME),
+    private=st.booleans(),
+    realtime=st.booleans(),
+    backlog_s=st.floats(0, 60),
+    hop_s=st.none() | st.floats(0.1, 3),
+    smoothing=st.none() | _text,
+    min_probability=st.floats(0, 1),
+)
+every_client_message = every_start | st.just(messages.Stop())
 
 
 def test_every_struct_with_a_tag_is_part_of_the_union() -> None:
-    tagged = {s for s in vars(messages).values() if isinstance(s, type) and issubclass(s, messages._Message)}
-    assert tagged - {messages._Message} == set(MESSAGE_TYPES)
+    every = [s for s in vars(structs).values() if isinstance(s, type) and issubclass(s, msgspec.Struct)]
+    tagged = {struct for struct in every if struct.__struct_config__.tag}
+    bases = {structs._Message, structs._ServerMessage}
+    assert tagged - bases == {*MESSAGE_TYPES, *CLIENT_TYPES} == set(messages.EVERY_MESSAGE)
 
 
 @given(every_message)
@@ -92,6 +114,96 @@ def test_round_trip(message: messages.Message) -> None:
     assert b"\n" not in data
     assert messages.decode(data) == message
     assert messages.decode(data.decode()) == message
+
+
+@given(every_client_message)
+def test_round_trip_of_what_senders_say(message: messages.ClientMessage) -> None:
+    data = messages.encode(message)
+    assert messages.decode_client(data) == message
+    assert messages.decode_client(data.decode()) == message
+    content = json.loads(data)
+    assert (content["v"], content["type"]) == (1, type(message).__name__.lower())
+
+
+@given(st.one_of(every_message, every_client_message))
+def test_what_is_sent_fits_the_schema(message: messages.Message | messages.ClientMessage) -> None:
+    VALIDATOR.validate(json.loads(messages.encode(message)))
+
+
+@pytest.mark.parametrize("struct", messages.EVERY_MESSAGE)
+def test_the_schema_refuses_what_lacks_a_field(struct: type[msgspec.Struct]) -> None:
+    fields = msgspec.inspect.type_info(struct).fields  # type: ignore[attr-defined]
+    for field in [field.name for field in fields if field.required] + ["v", "type"]:
+        content = json.loads(messages.encode(example_of(struct)))
+        del content[field]
+        assert not VALIDATOR.is_valid(content), field
+
+
+def example_of(struct: type[msgspec.Struct]) -> Any:
+    events: list[Any] = [messages.to_message(event) for event in (PREDICTION, SEGMENT, STATUS)]
+    error = messages.Error(code="stalled", message="x", fatal=True, dropped=0)
+    every = [*events, error, messages.hello([STREAM]), START, messages.Stop()]
+    return next(message for message in every if isinstance(message, struct))
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"sample_rate": 999}, "a sample rate of 999 Hz"),
+        ({"sample_rate": 384_001}, "a sample rate of 384001 Hz"),
+        ({"sample_rate": -(2**63)}, "a sample rate of -"),
+        ({"channels": 0}, "0 channels"),
+        ({"channels": 9}, "9 channels"),
+        ({"format": "mp3"}, "the format 'mp3'"),
+        ({"format": "u8"}, "the format 'u8'"),
+        ({"name": ""}, "the name ''"),
+        ({"name": "x" * 65}, "the name 'x"),
+        ({"name": "a\nb"}, "the name"),
+        ({"name": "\x1b[2J"}, "the name"),
+        ({"name": "   "}, "the name"),
+        ({"backlog_s": -1}, "a backlog of -1.0 s"),
+        ({"min_probability": 1.5}, "min_probability 1.5"),
+    ],
+)
+def test_what_no_server_offers_is_unsupported(changes: dict[str, Any], found: str) -> None:
+    content = json.loads(messages.encode(START)) | changes
+    with pytest.raises(ProtocolError, match=rf"found {re.escape(found)}.*; wanted ") as caught:
+        messages.decode_client(json.dumps(content))
+    assert caught.value.code == "unsupported"
+
+
+@given(
+    st.one_of(
+        st.text(),
+        st.binary(),
+        every_message.map(messages.encode),
+        st.sampled_from(
+            [
+                "[" * 100_000,
+                '{"v":1,"type":"start"}',
+                '{"type":"stop"}',
+                '{"v":2,"type":"stop"}',
+                '{"v":true,"type":"stop"}',
+                '{"v":1,"type":"start","sample_rate":"16000","channels":1,"format":"s16le"}',
+                '{"v":1,"type":"start","sample_rate":16000.5,"channels":1,"format":"s16le"}',
+                '{"v":1,"type":"start","sample_rate":1e400,"channels":1,"format":"s16le"}',
+                '{"v":1,"type":"start","sample_rate":16000,"channels":1,"format":"s16le","name":7}',
+                '{"v":1,"type":"start","sample_rate":16000,"channels":1,"format":"s16le","hop_s":NaN}',
+            ]
+        ),
+    )
+)
+def test_what_no_sender_says_is_a_bad_message(data: str | bytes) -> None:
+    with pytest.raises(ProtocolError, match=r"found .*; wanted a `start` or `stop` message") as caught:
+        messages.decode_client(data)
+    assert caught.value.code == "bad_message"
+    assert len(str(caught.value)) < 500
+
+
+def test_the_date_on_the_wire_is_in_utc_with_microseconds() -> None:
+    sent = datetime(2026, 3, 4, 5, 6, 7, 1, tzinfo=UTC)
+    message = msgspec.structs.replace(messages.to_message(SEGMENT), sent=sent)
+    assert json.loads(messages.encode(message))["sent"] == "2026-03-04T05:06:07.000001Z"
 
 
 @given(every_message, st.dictionaries(_text.map(lambda name: f"x_{name}"), _text, max_size=3))
@@ -141,6 +253,8 @@ def test_prediction_on_the_wire() -> None:
         "probability": 0.876543,
         "probabilities": {"neutral": 0.333333, "angry": 0.666667},
         "smoothed": {"neutral": 0.123457, "angry": 0.876543},
+        "arousal": 0.6765,
+        "valence": -0.5259,
         "level_dbfs": -23.46,
         "dropped": 480,
         "latency_ms": {"queue": 12.346, "features": 3.0, "inference": 0.5},
@@ -221,20 +335,25 @@ def test_hello_needs_streams_of_one_model() -> None:
 
 def test_every_field_has_a_meaning_in_the_schema() -> None:
     schema = messages.json_schema()
-    assert set(schema["discriminator"]["mapping"]) == {struct.__name__.lower() for struct in MESSAGE_TYPES}
+    names = {struct.__name__.lower() for struct in messages.EVERY_MESSAGE}
+    assert set(schema["discriminator"]["mapping"]) == names
     for name, definition in schema["$defs"].items():
         if name == "State":
             continue
         for field, content in definition["properties"].items():
             assert field == "type" or content["description"], (name, field)
-    assert "v" in schema["$defs"]["Hello"]["required"]
+    for name in ("Hello", "Start", "Stop"):
+        assert {"v", "type"} <= set(schema["$defs"][name]["required"])
+    assert schema["$defs"]["Start"]["properties"]["channels"]["maximum"] == 8
 
 
 def test_the_table_has_every_message_and_every_field() -> None:
     table = messages.markdown_table()
-    for struct in MESSAGE_TYPES:
+    for struct in messages.EVERY_MESSAGE:
         assert f"**`{struct.__name__.lower()}`**" in table
         for field in struct.__struct_fields__:
             assert f"| `{field}` | " in table
     assert "| `end_s` | number or null | Where it ends, in seconds since the stream began; null" in table
     assert "| `arousal` | number, may be left out |" in table
+    assert "| `name` | string, may be left out |" in table
+    assert "| `sample_rate` | integer | Samples per second of each channel" in table

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from realtime.speaker import Adaptation, Speaker
 
+if TYPE_CHECKING:
+    from realtime.types import FloatArray
+
 ADAPTATION = Adaptation(prior_s=15.0, memory_s=60.0)
 
 
-def windows(n: int = 40, seed: int = 0) -> np.ndarray:
+def windows(n: int = 40, seed: int = 0) -> FloatArray:
     rng = np.random.default_rng(seed)
     return (rng.standard_normal((n, 7, 3)) + 2.0).astype(np.float32)
 

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from realtime.speaker import Speaker
 from training.adaptation import Voices, follow_clips, window_means
 from training.recipes.schema import Speakers
 
+if TYPE_CHECKING:
+    from realtime.types import FloatArray
+
 SETTINGS = Speakers(prior_s=15.0, memory_s=60.0, n_windows=8, strangers=0.5)
 
 
-def inputs(n: int = 60) -> np.ndarray:
+def inputs(n: int = 60) -> FloatArray:
     """Return windows of three speakers, who differ by their mean alone."""
     rng = np.random.default_rng(0)
     own = 50.0 * (np.arange(n) % 3)

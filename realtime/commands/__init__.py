@@ -1,0 +1,1 @@
+"""The commands of ``tonewatch``, a module each: the flags of each beside what it does with them."""

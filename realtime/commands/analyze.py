@@ -1,0 +1,86 @@
+"""``tonewatch analyze``: recordings, judged."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from realtime import process
+from realtime.commands.options import EXIT_BAD_INPUT, add_config, add_judging, report, settings_of
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to a parser's commands."""
+    parser = commands.add_parser(
+        "analyze",
+        help="judge recordings",
+        description="Judge recordings: files, and folders with everything in them. "
+        "Where names carry RAVDESS labels, how often the answers are right is told too.",
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="an audio file or a folder")
+    parser.add_argument("--whole", action="store_true", help="one answer per file instead of a timeline")
+    parser.add_argument(
+        "--format",
+        dest="report",
+        choices=("table", "json", "csv", "audacity"),
+        default="table",
+        help="what to print (table)",
+    )
+    add_judging(parser)
+    add_config(parser)
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what is heard in each recording; those that cannot be used are told of."""
+    from pathlib import Path  # noqa: PLC0415 - help is quick
+
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import track  # noqa: PLC0415
+
+    from realtime import analysis, classifier, config, reports  # noqa: PLC0415
+
+    settings = settings_of(arguments)
+    files = analysis.find_files(Path(path) for path in arguments.paths)
+    model = classifier.load(settings.model)
+    smoothing = config.parse_smoothing(settings.smoothing) if settings.smoothing else None
+
+    def judge(path: Path) -> analysis.Analysis:
+        return analysis.analyze(
+            path,
+            model,
+            hop_s=settings.hop_s,
+            smoothing=smoothing,
+            min_probability=settings.min_probability,
+        )
+
+    failed: list[str] = []
+    quiet = len(files) == 1 or not sys.stderr.isatty()
+    if not quiet:
+        # The progress bar hides the cursor, which must come back.
+        process.close_on_signals()
+    shown = track(files, "listening", console=Console(stderr=True), disable=quiet, transient=True)
+    found = list(analysis.analyze_all(shown, judge, failed.append))
+    whole = arguments.whole
+    if arguments.report == "table":
+        # Piped to a file, tables are as wide as they need.
+        console = Console(width=None if sys.stdout.isatty() else 160)
+        if found:
+            reports.print_table(console, found, whole=whole)
+        score = analysis.score(found, model.labels)
+        if score is not None:
+            reports.print_score(console, score, model.artifact.card.training.corpora)
+    elif found or not failed:
+        write = {"json": reports.as_json, "csv": reports.as_csv, "audacity": reports.as_audacity}
+        sys.stdout.write(write[arguments.report](found, whole=whole).rstrip("\n") + "\n")
+        sys.stdout.flush()
+    lost = [f"{a.path}: {a.dropped} samples lost: {'; '.join(a.losses)}" for a in found if a.dropped]
+    for text in (*failed, *lost):
+        report(text)
+    if failed and len(files) > 1:
+        report(f"{len(failed)} of {len(files)} files could not be judged")
+    return EXIT_BAD_INPUT if failed else 0

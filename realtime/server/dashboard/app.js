@@ -1,0 +1,117 @@
+/**
+ * Puts the page together: its two views, the connection, and what belongs to both.
+ *
+ * Each view owns what is below its element: `mountLive` in live.js, `mountFiles` in files.js; microphone.js
+ * owns its button.
+ *
+ * @typedef {object} Options  what every view gets
+ * @property {(path: string) => string} url  the WebSocket address of a path of this server
+ * @property {() => string[]} protocols  what to offer to `new WebSocket(url, protocols)`
+ * @property {() => "light" | "dark"} theme
+ * @property {(listener: () => void) => void} onTheme  called after a change between light and dark
+ */
+
+import { askToken, askWhy, knownToken } from "./access.js";
+import { connect, protocols } from "./client.js";
+import { say } from "./dom.js";
+import { mountFiles } from "./files.js";
+import { mountLive } from "./live.js";
+import { mountMicrophone } from "./microphone.js";
+import { mountLanguage, mountTheme } from "./settings.js";
+import "./texts-live.js";
+
+const HISTORY_S = 600;
+/** What was missed is fetched again, but not more often than this: a page that is always slow had better stay so. */
+const CATCH_UP_MS = 10_000;
+/** A connection that comes back within this was not worth a word. */
+const GRACE_MS = 700;
+
+const element = (id) => document.getElementById(id);
+const url = (path) => Object.assign(new URL(path, location.href), { protocol: location.protocol.replace("http", "ws") }).href;
+
+const token = { value: knownToken() };
+const texts = mountLanguage(element("language"));
+const { theme, onTheme } = mountTheme(element("theme"), texts);
+const options = { url, protocols: () => protocols(token.value), theme, onTheme, suspect: () => connection.retry() };
+
+const live = mountLive(element("live"), options, texts);
+mountFiles(element("files"), options, texts);
+mountMicrophone(element("microphone"), element("microphone-status"), options, texts);
+
+const link = { state: "connecting", retryAt: 0, lostAt: Date.now(), refusal: "", reason: "", reasonUntil: 0, caughtUpAt: 0 };
+let connection = subscribe();
+
+element("retry").addEventListener("click", () => connection.retry());
+addEventListener("online", () => connection.retry());
+document.addEventListener("visibilitychange", () => !document.hidden && link.state === "waiting" && connection.retry());
+addEventListener("hashchange", showView);
+texts.onChange(showLink);
+setInterval(showLink, 500);
+showView();
+
+function subscribe() {
+  return connect(url("/events"), { token: token.value, since: HISTORY_S, onMessage: take, onState: follow });
+}
+
+function take(message) {
+  if (message.code === "slow_subscriber" && Date.now() - link.caughtUpAt > CATCH_UP_MS) {
+    // The server still has what it skipped, and nothing newer has come yet.
+    link.caughtUpAt = Date.now();
+    connection.retry();
+  } else if (message.type === "error") {
+    link.reason = message.code === "slow_subscriber" ? texts.t("page.slow", { n: message.dropped }) : message.message;
+    link.reasonUntil = Date.now() + 10_000;
+    showLink();
+  } else {
+    live.take(message);
+  }
+}
+
+function follow({ state, retryInS = 0 }) {
+  if (link.state === "open" && state !== "open") link.lostAt = Date.now();
+  link.state = state;
+  link.retryAt = Date.now() + 1000 * retryInS;
+  if (state === "open") {
+    link.refusal = "";
+    live.setConnected(true);
+  } else if (state === "waiting") {
+    investigate();
+  }
+  showLink();
+}
+
+async function investigate() {
+  const { kind, text } = await askWhy(token.value);
+  link.refusal = kind === "refused" ? text : "";
+  if (kind !== "token" || element("token").open) return;
+  connection.close();
+  token.value = await askToken(element("token"), token.value !== null, texts);
+  connection = subscribe();
+}
+
+/** Say how the connection is, at the top and, where it is bad, all across the page. */
+function showLink() {
+  const lost = link.state !== "open" && Date.now() - link.lostAt > GRACE_MS;
+  if (lost) live.setConnected(false);
+  const shown = link.state === "open" || lost ? link.state : "connecting";
+  element("connection").dataset.state = shown === "closed" ? "waiting" : shown;
+  say(element("connection-text"), texts.t(`page.${shown === "closed" ? "waiting" : shown}`));
+  // The sentence is an alert, so that the seconds are counted on the button, where nobody reads them out.
+  const loss = link.refusal ? texts.t("page.refused", { why: link.refusal }) : texts.t("page.lost");
+  const sentence = lost ? loss : Date.now() < link.reasonUntil ? link.reason : "";
+  const s = link.state === "waiting" ? Math.ceil((link.retryAt - Date.now()) / 1000) : 0;
+  element("notice").hidden = !sentence || element("token").open;
+  element("retry").hidden = !lost;
+  say(element("notice-text"), sentence);
+  say(element("retry"), s > 0 ? texts.t("page.retry-in", { s }) : texts.t("page.retry"));
+}
+
+function showView() {
+  const view = location.hash.startsWith("#files") ? "files" : "live";
+  for (const name of ["live", "files"]) {
+    element(name).hidden = name !== view;
+    const tab = document.querySelector(`a[href="#${name}"]`);
+    if (name === view) tab.setAttribute("aria-current", "page");
+    else tab.removeAttribute("aria-current");
+  }
+}

@@ -1,0 +1,128 @@
+"""What the page makes of messages equals what the reports make of events, for any events."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from realtime import messages, reports
+from realtime.analysis import NO_VOICE, Analysis, label_of_name
+from realtime.decision import decide
+from realtime.types import LABELS, Prediction, State, Status, Stream
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from realtime.server.server import EventServer
+    from realtime.types import Event
+    from tests.browser.conftest import OpenPage
+
+WRITERS = {"csv": reports.as_csv, "json": reports.as_json, "audacity": reports.as_audacity}
+
+
+@pytest.fixture
+def page(server: EventServer, open_page: OpenPage) -> Page:
+    return open_page(server.page_url)
+
+
+def made_up(path: str, rate: int, seed: int) -> Analysis:
+    """Return an analysis with gaps, short labels and odd lengths."""
+    draw = random.Random(seed)
+    window, hop = 3 * rate, rate // 2
+    labels = LABELS[: draw.choice([4, 8])]
+    stream = Stream(Path(path).name, "made up", labels, rate, window, hop, datetime(2026, 1, 1, tzinfo=UTC))
+    at, events = 0, [Status(stream, State.STARTING, "collecting", 0, 0)]
+    rows: list[list[float]] = []
+    for seq in range(draw.choice([0, 1, 30])):
+        values = np.random.default_rng(seed + seq).dirichlet([0.3] * len(labels)).astype(np.float32).tolist()
+        # Exactly between two decimals, now and then.
+        values[0] = draw.choice([values[0], 0.03125, 0.5, 1e-6, 0.0, 1.0])
+        best = int(np.argmax(values))
+        at += draw.choice([hop, hop, hop, hop + draw.randrange(4 * window)])
+        events.append(
+            Prediction(
+                stream, seq, at, at + window - draw.randrange(hop), labels[best], values[best],
+                tuple(values), tuple(values[::-1]), -20.5, draw.choice([0, 0, 7]),
+            )
+        )  # fmt: skip
+        rows.append([round(value, 6) for value in values])
+    end = at + window - draw.randrange(hop)
+    events.append(Status(stream, State.STOPPED, "the stream has ended", end, end, -30.0, 3))
+    told: tuple[Event, ...] = tuple(events)
+    mean = np.mean(rows, axis=0).astype(np.float32) if rows else np.zeros(len(labels), np.float32)
+    label, probability = decide(mean, labels, 0.0)
+    return Analysis(
+        Path(path),
+        labels,
+        end / rate,
+        told,
+        label if rows else NO_VOICE,
+        probability,
+        mean,
+        label_of_name(Path(path)),
+    )
+
+
+def hello(analysis: Analysis) -> dict[str, Any]:
+    made: dict[str, Any] = msgspec.to_builtins(messages.hello([analysis.events[0].stream]))
+    return made
+
+
+@pytest.mark.parametrize("rate", [16_000, 22_050, 44_100, 8_000])
+def test_texts_equal_the_reports(rate: int, page: Page) -> None:
+    paths = [f"talks/{name}" for name in ("03-01-06-01-01-01-01.wav", 'a, "b".wav', "ä/ö.flac", "no-ending")]
+    for seed in range(12):
+        made = [made_up(path, rate, 100 * seed + i) for i, path in enumerate(paths[: 1 + seed % 4])]
+        made = [one for one in made if one.labels == made[0].labels]
+        sent = [
+            [
+                str(one.path),
+                hello(one),
+                [messages.encode(messages.to_message(e)).decode() for e in one.events],
+            ]
+            for one in made
+        ]
+        written = page.evaluate(
+            """async (sent) => {
+                const { Analysis } = await import("/analysis.js");
+                const { exported } = await import("/exports.js");
+                const analyses = sent.map(([path, hello, texts]) => {
+                    const analysis = new Analysis(path, hello);
+                    for (const text of texts) analysis.take(JSON.parse(text), text.replace(/}$/, ',"sent":"now"}'));
+                    return analysis;
+                });
+                const both = (format) => [exported(analyses, format, false), exported(analyses, format, true)];
+                return { csv: both("csv"), json: both("json"), audacity: both("audacity") };
+            }""",
+            sent,
+        )
+        for name, write in WRITERS.items():
+            wanted = [write(made, whole=whole).rstrip("\n") + "\n" for whole in (False, True)]
+            assert written[name] == wanted
+
+
+def test_numbers_are_written_as_python_writes_them(page: Page) -> None:
+    draw = random.Random(0)
+    values = [
+        *(draw.random() for _ in range(2000)),
+        *(draw.randrange(10**9) / 16_000 for _ in range(2000)),
+        # Odd multiples of these lie exactly between two decimals.
+        *(draw.randrange(10**6) / 2 ** draw.choice([4, 5, 7]) for _ in range(2000)),
+        *(draw.randrange(1000) / 1e6 for _ in range(1000)),
+    ]
+    found = page.evaluate(
+        """async (values) => {
+            const { fixed, fraction } = await import("/numbers.js");
+            return values.map((value) => [3, 4, 6].map((n) => fixed(value, n)).concat(fraction(Number(fixed(value, 6)))));
+        }""",
+        values,
+    )
+    for value, written in zip(values, found, strict=True):
+        json = msgspec.json.encode(round(value, 6)).decode()
+        assert written == [f"{value:.3f}", f"{value:.4f}", f"{value:.6f}", json]

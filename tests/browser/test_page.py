@@ -1,0 +1,225 @@
+"""What is around the views: language, theme, token, keyboard, announcements, and the texts."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import realtime
+from realtime.server.access import Access
+from realtime.types import LABELS, State
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    from realtime.server.server import EventServer
+    from tests.browser.conftest import Complaints, MakeSpeaker, OpenPage, OpenServer, Shoot
+
+DASHBOARD = Path(realtime.__file__).parent / "server" / "dashboard"
+TOKEN = "a-token-for-tests-0123456789"
+
+
+def card(page: Page, name: str) -> Locator:
+    return page.locator(".card").filter(
+        has=page.locator(".name", has_text=re.compile(f"^{re.escape(name)}$"))
+    )
+
+
+def wait_for_text(locator: Locator, text: str) -> None:
+    locator.filter(has_text=re.compile(text)).wait_for()
+
+
+def until(page: Page, expression: str) -> None:
+    """Wait until an expression is true; Playwright's own way needs `eval`, which the page forbids."""
+    deadline = time.monotonic() + 20
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, f"waited in vain for {expression}"
+        page.wait_for_timeout(50)
+
+
+def test_another_language_changes_everything_and_is_kept(
+    server: EventServer, open_page: OpenPage, make_speaker: MakeSpeaker, shoot: Shoot
+) -> None:
+    speaker = make_speaker(server, "Küche", age_s=5)
+    speaker.tell(State.LISTENING)
+    speaker.say("happy", 2, 0.7)
+    page = open_page(server.page_url)
+    kitchen = card(page, "Küche")
+    wait_for_text(kitchen.locator(".emotion"), "^happy$")
+    page.locator("#language").select_option("de")
+    wait_for_text(kitchen.locator(".emotion"), "^fröhlich$")
+    assert kitchen.locator(".share").inner_text() == "70\u00a0%"
+    assert kitchen.locator(".state-name").inner_text() == "Hört zu"
+    assert page.locator("html").get_attribute("lang") == "de"
+    shoot(page, "german")
+    page.reload()
+    wait_for_text(kitchen.locator(".emotion"), "^fröhlich$")
+
+
+def test_the_browsers_language_is_the_first_choice(server: EventServer, open_page: OpenPage) -> None:
+    page = open_page(server.page_url, locale="de-AT")
+    wait_for_text(page.locator(".empty"), "Noch hört niemand zu")
+
+
+def test_the_theme_follows_the_system_until_somebody_chooses(
+    server: EventServer, open_page: OpenPage
+) -> None:
+    background = "getComputedStyle(document.documentElement).backgroundColor"
+    page = open_page(server.page_url, theme="dark")
+    dark = page.evaluate(background)
+    page.emulate_media(color_scheme="light")
+    light = page.evaluate(background)
+    assert dark != light
+    page.locator("#theme").click()
+    page.locator("#theme").click()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    assert page.evaluate(background) == dark
+    page.reload(wait_until="commit")
+    page.wait_for_load_state()
+    assert page.evaluate(background) == dark
+    page.locator("#theme").click()
+    assert page.evaluate(background) == light
+
+
+def test_a_changed_emotion_is_announced_but_not_all_the_time(
+    server: EventServer, open_page: OpenPage, make_speaker: MakeSpeaker
+) -> None:
+    page = open_page(server.page_url)
+    page.evaluate(
+        """() => {
+          window.told = [];
+          const region = document.querySelector('.announcer');
+          new MutationObserver(() => window.told.push([performance.now(), region.textContent]))
+            .observe(region, { childList: true, characterData: true, subtree: true });
+        }"""
+    )
+    speaker = make_speaker(server, "kitchen", age_s=60)
+    speaker.tell(State.LISTENING)
+    for turn in range(24):
+        speaker.say(("happy", "sad")[turn % 2], 1, 0.75)
+        page.wait_for_timeout(250)
+    speaker.say("angry", 1, 0.75)
+    until(page, "window.told.at(-1)?.[1] === 'kitchen: angry, 75%'")
+    told = page.evaluate("window.told")
+    assert page.locator(".announcer").get_attribute("aria-live") == "polite"
+    assert len(told) >= 2
+    assert all(later[0] - earlier[0] >= 4900 for earlier, later in pairwise(told))
+
+
+def test_everything_can_be_reached_with_the_keyboard(
+    server: EventServer, open_page: OpenPage, make_speaker: MakeSpeaker
+) -> None:
+    speaker = make_speaker(server, "kitchen", age_s=5)
+    speaker.tell(State.LISTENING)
+    speaker.say("happy", 2)
+    page = open_page(server.page_url)
+    wait_for_text(card(page, "kitchen").locator(".emotion"), "^happy$")
+    seen = []
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        seen.append(
+            page.evaluate(
+                "(({ id, className, hash, type }) => id || hash || type || className)(document.activeElement)"
+            )
+        )
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none" or seen[-1] in {"", "radio"}, seen
+        if "timeline" in seen[-1]:
+            break
+    for wanted in ("#main", "#live", "#files", "microphone", "language", "theme", "radio", "timeline"):
+        assert any(wanted in it for it in seen), (wanted, seen)
+
+
+def test_a_token_is_asked_for_until_it_is_right_and_kept_for_the_tab(
+    open_server: OpenServer, open_page: OpenPage, complaints: Complaints, shoot: Shoot
+) -> None:
+    complaints.server_may_be_gone = True
+    server = open_server(access=Access(token=TOKEN))
+    page = open_page(server.page_url, wait=False)
+    field = page.locator("#token-field")
+    field.wait_for()
+    shoot(page, "token")
+    field.fill("not-the-token-of-this-server")
+    field.press("Enter")
+    wait_for_text(page.locator("#token-why"), "not the server.s token")
+    field.fill(TOKEN)
+    page.get_by_role("button", name="Connect").click()
+    page.locator("#connection[data-state=open]").wait_for()
+    assert page.locator("#token").is_hidden()
+    page.reload()
+    page.locator("#connection[data-state=open]").wait_for()
+    assert page.evaluate("JSON.stringify(localStorage)").find(TOKEN) == -1
+
+
+def test_a_token_in_the_address_is_used_and_taken_out_of_it(
+    open_server: OpenServer, open_page: OpenPage
+) -> None:
+    server = open_server(access=Access(token=TOKEN))
+    page = open_page(f"{server.page_url}#token={TOKEN}")
+    assert TOKEN not in page.url
+    assert page.locator("#live").is_visible()
+
+
+def test_without_a_stream_the_page_says_how_to_send_one(
+    server: EventServer, open_page: OpenPage, shoot: Shoot
+) -> None:
+    page = open_page(server.page_url)
+    wait_for_text(page.locator(".empty"), f"tonewatch listen --to ws://127.0.0.1:{server.port}/audio")
+    shoot(page, "empty")
+    page.locator(".empty a").click()
+    assert page.locator("#files").is_visible()
+    assert page.locator("#live").is_hidden()
+    assert page.locator("a[href='#files'][aria-current=page]").count() == 1
+    page.go_back()
+    assert page.locator("#live").is_visible()
+
+
+def test_less_motion_for_those_who_want_less(
+    server: EventServer, open_page: OpenPage, make_speaker: MakeSpeaker
+) -> None:
+    speaker = make_speaker(server, "kitchen", age_s=5)
+    speaker.tell(State.LISTENING)
+    duration = "getComputedStyle(document.querySelector('.bar-fill')).transitionDuration"
+    page = open_page(server.page_url)
+    card(page, "kitchen").wait_for()
+    assert page.evaluate(duration) == "0.25s"
+    page = open_page(server.page_url, reduced_motion="reduce")
+    card(page, "kitchen").wait_for()
+    assert page.evaluate(duration) == "0s"
+
+
+def test_every_text_that_is_asked_for_exists_in_every_language(
+    server: EventServer, open_page: OpenPage
+) -> None:
+    page = open_page(server.page_url)
+    sources = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in DASHBOARD.glob("*")
+        if path.suffix in {".js", ".html"}
+    }
+    wanted = set(re.findall(r'data-(?:text|label|hint|placeholder)="([^"]+)"', sources["index.html"]))
+    for text in sources.values():
+        wanted |= set(re.findall(r'\.t\(\s*"([^"]+)"', text))
+    wanted |= {f"live.{state.value}" for state in State} | {
+        f"label.{label}" for label in (*LABELS, "unknown")
+    }
+    assert len(wanted) > 50
+    tables = page.evaluate("import('/texts.js').then(({ textsOf }) => [textsOf('en'), textsOf('de')])")
+    english, german = (
+        {key: json.dumps(text, ensure_ascii=False) for key, text in table.items()} for table in tables
+    )
+    assert not wanted - set(english)
+    assert set(english) == set(german)
+    for key, text in english.items():
+        assert set(re.findall(r"\{(\w+)\}", text)) == set(re.findall(r"\{(\w+)\}", german[key])), key
+
+
+def test_scripts_are_short_enough_to_be_read() -> None:
+    lengths = {
+        path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in DASHBOARD.glob("*.js")
+    }
+    assert {name: n for name, n in lengths.items() if n > 320} == {}

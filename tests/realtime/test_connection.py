@@ -1,0 +1,114 @@
+"""Connections: which addresses are understood, and how often it is tried."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import ssl
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from realtime.connection import UnreachableError, connect, delays, endpoint
+from realtime.errors import SubscriptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Files of a certificate for this machine, and of its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command")
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return cert, key
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("ws://127.0.0.1:8765/events", "ws://127.0.0.1:8765/audio"),
+        ("ws://127.0.0.1:8765/audio", "ws://127.0.0.1:8765/audio"),
+        ("http://127.0.0.1:8765/", "ws://127.0.0.1:8765/audio"),
+        ("https://pi.example.org", "wss://pi.example.org/audio"),
+        ("https://pi.example.org/#live", "wss://pi.example.org/audio"),
+        ("wss://[::1]:9000", "wss://[::1]:9000/audio"),
+        ("localhost:9000", "ws://localhost:9000/audio"),
+        ("192.168.0.5", "ws://192.168.0.5/audio"),
+        ("wss://example.org/voices/audio?a=b", "wss://example.org/voices/audio?a=b"),
+    ],
+)
+def test_addresses(url: str, wanted: str) -> None:
+    assert endpoint(url, "/audio") == wanted
+
+
+def test_delays_grow_to_half_a_minute_and_differ() -> None:
+    ours, others = delays(), delays()
+    first = [next(ours) for _ in range(20)]
+    assert 0.25 <= first[0] <= 0.5
+    assert all(15.0 <= delay <= 30.0 for delay in first[-5:])
+    assert first != [next(others) for _ in range(20)]
+
+
+def attempt(
+    url: str, answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
+) -> type[Exception]:
+    """Return what a connection to a server that answers in some way ends in."""
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        answer(reader, writer)
+        writer.close()
+
+    async def check() -> type[Exception]:
+        async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises((SubscriptionError, UnreachableError)) as caught:
+                await connect(f"{url}:{port}/events")
+            return caught.type
+
+    return asyncio.run(check())
+
+
+def test_only_what_may_pass_is_tried_again() -> None:
+    assert attempt("ws://127.0.0.1", lambda _, writer: writer.transport.abort()) is UnreachableError
+    assert attempt("wss://127.0.0.1", lambda _, writer: writer.transport.abort()) is UnreachableError
+    assert attempt("wss://127.0.0.1", lambda _, writer: writer.write(b"HTTP/1.1 400 No\r\n\r\n")) is (
+        SubscriptionError
+    )
+
+
+def test_a_closed_port_is_no_reason_to_give_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(UnreachableError, match="no server is there"):
+        asyncio.run(connect(f"ws://127.0.0.1:{port}/events"))
+
+
+def test_a_certificate_that_is_not_trusted_is_refused(certificate: tuple[str, str]) -> None:
+    cert, key = certificate
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def check() -> None:
+        async with await asyncio.start_server(greet, "127.0.0.1", 0, ssl=context) as server:
+            url = f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}/events"
+            with pytest.raises(SubscriptionError, match=r"not trusted .*SSL_CERT_FILE"):
+                await connect(url)
+            # With it, it goes further: to a server that says nothing.
+            with pytest.raises(UnreachableError):
+                await connect(url, tls=ssl.create_default_context(cafile=cert))
+
+    asyncio.run(check())
