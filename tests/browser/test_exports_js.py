@@ -37,7 +37,8 @@ def made_up(path: str, rate: int, seed: int) -> Analysis:
     window, hop = 3 * rate, rate // 2
     labels = LABELS[: draw.choice([4, 8])]
     stream = Stream(Path(path).name, "made up", labels, rate, window, hop, datetime(2026, 1, 1, tzinfo=UTC))
-    at, events = 0, [Status(stream, State.STARTING, "collecting", 0, 0)]
+    events: list[Event] = [Status(stream, State.STARTING, "collecting", 0, 0)]
+    at = 0
     rows: list[list[float]] = []
     for seq in range(draw.choice([0, 1, 30])):
         values = np.random.default_rng(seed + seq).dirichlet([0.3] * len(labels)).astype(np.float32).tolist()
@@ -54,14 +55,13 @@ def made_up(path: str, rate: int, seed: int) -> Analysis:
         rows.append([round(value, 6) for value in values])
     end = at + window - draw.randrange(hop)
     events.append(Status(stream, State.STOPPED, "the stream has ended", end, end, -30.0, 3))
-    told: tuple[Event, ...] = tuple(events)
     mean = np.mean(rows, axis=0).astype(np.float32) if rows else np.zeros(len(labels), np.float32)
     label, probability = decide(mean, labels, 0.0)
     return Analysis(
         Path(path),
         labels,
         end / rate,
-        told,
+        tuple(events),
         label if rows else NO_VOICE,
         probability,
         mean,
@@ -94,10 +94,12 @@ def test_texts_equal_the_reports(rate: int, page: Page) -> None:
                 const { exported } = await import("/exports.js");
                 const analyses = sent.map(([path, hello, texts]) => {
                     const analysis = new Analysis(path, hello);
-                    for (const text of texts) analysis.take(JSON.parse(text), text.replace(/}$/, ',"sent":"now"}'));
+                    for (const text of texts) {
+                        analysis.take(JSON.parse(text), text.replace(/}$/, ',"sent":"now"}'));
+                    }
                     return analysis;
                 });
-                const both = (format) => [exported(analyses, format, false), exported(analyses, format, true)];
+                const both = (format) => [false, true].map((whole) => exported(analyses, format, whole));
                 return { csv: both("csv"), json: both("json"), audacity: both("audacity") };
             }""",
             sent,
@@ -119,7 +121,8 @@ def test_numbers_are_written_as_python_writes_them(page: Page) -> None:
     found = page.evaluate(
         """async (values) => {
             const { fixed, fraction } = await import("/numbers.js");
-            return values.map((value) => [3, 4, 6].map((n) => fixed(value, n)).concat(fraction(Number(fixed(value, 6)))));
+            const json = (value) => fraction(Number(fixed(value, 6)));
+            return values.map((value) => [...[3, 4, 6].map((n) => fixed(value, n)), json(value)]);
         }""",
         values,
     )

@@ -15,6 +15,8 @@ import soxr  # type: ignore[import-untyped]
 
 from realtime.cli import main
 from realtime.live import DEMO
+from realtime.server.limits import Limits
+from realtime.server.server import EventServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Locator, Page
 
-    from realtime.server.server import EventServer
+    from realtime.server.engine import SharedModel
     from realtime.types import FloatArray
     from tests.browser.conftest import Complaints, OpenPage, OpenServer, Shoot
 
@@ -398,6 +400,21 @@ def test_server_that_comes_back(
     page.locator("#files tr.working").wait_for()
     open_server(port=server.port)
     wait_until_done(page, 1)
+
+
+def test_full_server_is_waited_for(
+    voice: FloatArray, tmp_path: Path, model: SharedModel, open_page: OpenPage
+) -> None:
+    soundfile.write(tmp_path / "long.wav", voice[: 20 * RATE], RATE)
+    server = EventServer("127.0.0.1", 0, model=model, limits=Limits(n_senders=1))
+    server.start()
+    try:
+        page = open_page(f"{server.page_url}#files")
+        drop(page, *[tmp_path / "long.wav"] * 3)
+        wait_until_done(page, 3)
+        page.close()
+    finally:
+        server.close()
 
 
 def test_files_are_nobody_elses_business(

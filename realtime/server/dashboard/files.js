@@ -24,7 +24,10 @@ export function mountFiles(root, options, texts) {
 }
 
 class FilesView {
+  /** @type {Job[]} */
   #jobs = [];
+  /** The one that is opened as soon as it is done. @type {Job | null} */
+  #awaited = null;
   #root;
   #options;
   #texts;
@@ -127,8 +130,6 @@ class FilesView {
     this.#render();
     this.#queue.add(jobs);
   }
-
-  #awaited = null;
 
   #note(job) {
     if (job.state === "done" && this.#awaited === job) this.#open(job, false);

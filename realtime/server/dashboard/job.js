@@ -32,6 +32,8 @@ export class Job {
 
   #session = null;
   #wake = () => {};
+  /** Counts the runs: one that was cancelled may still be decoding when the next one begins. */
+  #run = 0;
 
   /** @param {File} file @param {string} path  within the folder that was chosen */
   constructor(file, path) {
@@ -51,20 +53,21 @@ export class Job {
    * @param {() => void} onChange
    */
   async run(options, onChange) {
+    const run = ++this.#run;
+    const goesOn = () => run === this.#run && this.state === "working";
     this.state = "working";
     onChange();
     try {
       const recording = await openRecording(this.file);
-      this.duration_s = recording.nFrames / recording.sampleRate;
-      await this.#trySending(recording, options, onChange);
-      if (this.state === "working") this.state = "done";
+      if (goesOn()) this.duration_s = recording.nFrames / recording.sampleRate;
+      await this.#trySending(recording, options, onChange, goesOn);
+      if (goesOn()) this.state = "done";
     } catch (error) {
-      if (this.state === "working") {
+      if (goesOn()) {
         this.state = "failed";
         this.failure = failureOf(error);
       }
     }
-    this.#session = null;
     onChange();
   }
 
@@ -81,10 +84,10 @@ export class Job {
     Object.assign(this, { state: "waiting", progress: 0, failure: null, analysis: null });
   }
 
-  async #trySending(recording, options, onChange) {
-    for (let n = 0; this.state === "working"; n++) {
+  async #trySending(recording, options, onChange, goesOn) {
+    for (let n = 0; goesOn(); n++) {
       try {
-        await this.#send(recording, options, onChange);
+        await this.#send(recording, options, onChange, goesOn);
         return;
       } catch (error) {
         if (!RETRIED.has(error.code) || n === RETRY_DELAYS_S.length) throw error;
@@ -93,28 +96,34 @@ export class Job {
     }
   }
 
-  async #send(recording, options, onChange) {
+  async #send(recording, options, onChange, goesOn) {
     const { sampleRate, channels, format, nFrames } = recording;
     const start = { sample_rate: sampleRate, channels, format, name: "file", private: true, realtime: false };
     let analysis = null;
     const session = new AudioSession(options.url("/audio"), options.protocols(), start, (message, text) => {
-      analysis.take(message, text);
+      // A server that refuses says so instead of `hello`.
+      analysis?.take(message, text);
     });
     this.#session = session;
     session.ready.then((hello) => (analysis = new Analysis(this.path, hello)), () => {});
-    await session.ready;
-    const peaks = new Peaks(recording);
-    let nSent = 0;
-    for await (const samples of recording.blocks()) {
-      if (this.state !== "working") return;
-      peaks.take(samples);
-      await session.send(samples);
-      nSent += samples.length / channels;
-      this.progress = nSent / nFrames;
-      onChange();
+    try {
+      await session.ready;
+      const peaks = new Peaks(recording);
+      let nSent = 0;
+      for await (const samples of recording.blocks()) {
+        if (!goesOn()) return;
+        peaks.take(samples);
+        await session.send(samples);
+        nSent += samples.length / channels;
+        this.progress = nSent / nFrames;
+        onChange();
+      }
+      await session.finish();
+      if (goesOn()) Object.assign(this, { analysis, peaks });
+    } finally {
+      // A file that cannot be read any more leaves a connection behind, otherwise.
+      session.abort();
     }
-    await session.finish();
-    Object.assign(this, { analysis, peaks });
   }
 
   #pause(length_s) {
