@@ -110,12 +110,13 @@ class SenderLink:
     async def serve(self) -> None:
         """Hear the sender until it stops, leaves, stalls or is not understood, or the server stops."""
         try:
+            start = await self._wait_for_start()
+            if start is None:
+                await close(self._connection, CloseCode.GOING_AWAY, GOING_AWAY)
+                return
+            # Not before: who says nothing shall keep nobody out.
             with self._senders.place():
-                start = await self._wait_for_start()
-                if start is None:
-                    await close(self._connection, CloseCode.GOING_AWAY, GOING_AWAY)
-                else:
-                    await self._serve(self._senders.open(start))
+                await self._serve(self._senders.open(start))
         except ProtocolError as error:
             await refuse(self._connection, error, self._publisher)
         except ConnectionClosed:
@@ -123,7 +124,7 @@ class SenderLink:
 
     async def _wait_for_start(self) -> messages.Start | None:
         """Return the first message, or None where the server stops before."""
-        starting = asyncio.create_task(self._receive(self._limits.stall_s))
+        starting = asyncio.create_task(self._receive(self._limits.handshake_s))
         closing = asyncio.create_task(self._senders.closed.wait())
         try:
             await asyncio.wait({starting, closing}, return_when=asyncio.FIRST_COMPLETED)
@@ -203,10 +204,12 @@ class SenderLink:
             async with asyncio.timeout(timeout_s):
                 return self._session.receive(await self._connection.recv())
         except TimeoutError as error:
-            wanted = "`start`" if self._session.start is None else "samples, silence too, or `stop`"
+            is_new = self._session.start is None
+            wanted = "`start`" if is_new else "samples, silence too, or `stop`"
+            waited_s = self._limits.handshake_s if is_new else self._limits.stall_s
             raise ProtocolError(
                 "stalled",
-                f"found nothing for {self._limits.stall_s:g} s; wanted {wanted}: connect again to go on",
+                f"found nothing for {waited_s:g} s; wanted {wanted}: connect again to go on",
             ) from error
 
     @staticmethod

@@ -46,10 +46,15 @@ _ENGINE_TIMEOUT_S: Final = 0.5
 _CLOSE_TIMEOUT_S: Final = 5.0
 # Messages of a sender kept by the library before it stops reading: few, since each may be long.
 _N_UNREAD: Final = 4
+_TLS_FAREWELL_S: Final = 2.0
+# More than that cannot be waiting for a reader: messages wait in queues, pongs nowhere.
+_MOST_UNREAD_BYTES: Final = 1 << 20
 
-_logger: Final = logging.getLogger("realtime.server")
+_logger: Final = logging.getLogger("realtime.server.connections")
 # Without it, Python would print a stack trace into the console's output for every interrupted handshake.
 _logger.addHandler(logging.NullHandler())
+# The library's DEBUG log holds all headers, and tokens with them.
+_logger.setLevel(logging.INFO)
 
 
 class Counters(Protocol):
@@ -127,6 +132,8 @@ class Sessions:
             ssl=tls,
             # Many may come at once, as after a restart.
             backlog=1024,
+            ssl_handshake_timeout=None if tls is None else limits.handshake_s,
+            ssl_shutdown_timeout=None if tls is None else _TLS_FAREWELL_S,
         )
         return self
 
@@ -192,6 +199,13 @@ class Sessions:
                     socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES
                 )
 
+            def data_received(self, data: bytes) -> None:
+                super().data_received(data)
+                # Each ping is answered at once: who never reads the answers would fill the memory.
+                if self.transport.get_write_buffer_size() > _MOST_UNREAD_BYTES:
+                    self.transport.abort()
+                    refused("flood")
+
             def connection_lost(self, exc: Exception | None) -> None:
                 connections.discard(self)
                 half_open.pop(self, None)
@@ -202,9 +216,9 @@ class Sessions:
 
     def _decide(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer requests that are for no session; None lets the handshake go on."""
-        self._half_open.pop(connection, None)
-        answer = self._site.answer(request.path, Headers(request.headers.raw_items()))
+        answer = self._site.answer(request.path, Headers(request.headers.raw_items()), request.method)
         if answer is not None:
+            # It counts as half-open until it is gone.
             if answer.reason is not None:
                 self._counters.refused(answer.reason)
             fields = websockets.datastructures.Headers(answer.headers)
@@ -216,7 +230,9 @@ class Sessions:
             except ProtocolError as error:
                 self._counters.refused("query")
                 return connection.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
+            self._half_open.pop(connection, None)
             return None
+        self._half_open.pop(connection, None)
         # Whatever is longer is not even read.
         connection.protocol.max_message_size = self._limits.n_message_bytes
         return None

@@ -432,12 +432,28 @@ def test_at_capacity_a_sender_is_told_why(serve: Serve, make_voice: MakeVoice) -
     async def check() -> None:
         async with begin(server) as running:
             async with connect(audio_url(server)) as other:
+                await other.send(messages.encode(LIVE).decode())
                 (error,) = await read_all(other)
                 assert isinstance(error, Error)
                 assert (error.code, error.fatal) == ("at_capacity", True)
                 assert other.close_code == 1013
             await send_all(running, make_voice(4).tobytes(), 100_000)
             assert predictions(await read_all(running))
+
+    asyncio.run(check())
+
+
+def test_who_says_nothing_keeps_nobody_out(serve: Serve, make_voice: MakeVoice) -> None:
+    server = serve(Limits(n_senders=1, handshake_s=0.5))
+
+    async def check() -> None:
+        async with connect(audio_url(server)) as mute, begin(server) as running:
+            await send_all(running, make_voice(4).tobytes(), 100_000)
+            assert predictions(await read_all(running))
+            (error,) = await read_all(mute)
+            assert isinstance(error, Error)
+            assert (error.code, error.fatal) == ("stalled", True)
+            assert "0.5 s; wanted `start`" in error.message
 
     asyncio.run(check())
 
