@@ -14,6 +14,7 @@ import pytest
 
 import realtime
 from realtime import messages
+from realtime.artifact import DEFAULT_MODEL
 from realtime.messages import Error, Hello, Prediction, Status
 from realtime.types import LABELS, State
 
@@ -66,7 +67,10 @@ async def hear(url: str, process: subprocess.Popen[bytes], number: signal.Signal
     return told
 
 
-@pytest.mark.parametrize(("number", "model"), [(signal.SIGINT, "ann-392"), (signal.SIGTERM, "tiny-float32")])
+@pytest.mark.parametrize(
+    ("number", "model"),
+    [(signal.SIGINT, DEFAULT_MODEL), (signal.SIGTERM, "tiny-float32")],
+)
 def test_from_the_microphone_to_a_subscriber_and_a_log(
     *,
     number: signal.Signals,
@@ -86,13 +90,15 @@ def test_from_the_microphone_to_a_subscriber_and_a_log(
             "--quiet",
             "--log",
             log,
-            *(() if model == "ann-392" else ("--model", tiny_model)),
+            *(() if model == DEFAULT_MODEL else ("--model", tiny_model)),
         )
         assert process.stderr is not None
         # ALSA may grumble before.
         lines = iter(process.stderr.readline, b"")
         url = next(
-            match[1] for line in lines if (match := re.fullmatch(rb"tonewatch: serves (ws://\S+)\n", line))
+            match[1]
+            for line in lines
+            if (match := re.fullmatch(rb"tonewatch: serves (ws://\S+); open .*\n", line))
         )
         told = asyncio.run(hear(url.decode(), process, number))
         rest = process.stderr.read()
@@ -106,7 +112,7 @@ def test_from_the_microphone_to_a_subscriber_and_a_log(
     predictions = [message for message in events if isinstance(message, Prediction)]
     assert len(predictions) >= N_PREDICTIONS
     assert {p.label for p in predictions} <= set(LABELS)
-    if model == "ann-392":
+    if model == DEFAULT_MODEL:
         # An angry voice of the corpus it was trained on: what else should it say?
         assert Counter(p.label for p in predictions).most_common(1)[0][0] == "angry"
     assert all(p.level_dbfs > -60 for p in predictions)

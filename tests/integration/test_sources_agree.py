@@ -98,7 +98,7 @@ def said(told: list[messages.Message]) -> list[messages.Message]:
             change = {}
         else:
             continue
-        plain.append(msgspec.structs.replace(message, stream="", **change))
+        plain.append(msgspec.structs.replace(message, stream="", sent=None, **change))
     return plain
 
 
@@ -169,7 +169,7 @@ def test_subscriber(
         stdin=subprocess.PIPE,
     )  # fmt: skip
     assert process.stderr is not None
-    match = re.fullmatch(rb"tonewatch: serves (ws://\S+)\n", process.stderr.readline())
+    match = re.fullmatch(rb"tonewatch: serves (ws://\S+); open .*\n", process.stderr.readline())
     assert match is not None
     told = asyncio.run(hear(match[1].decode(), lambda: feed(process, recording)))
     assert process.wait() == 0

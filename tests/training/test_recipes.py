@@ -19,6 +19,7 @@ NAMES = (
     "cnn",
     "cnn-lstm",
     "crnn",
+    "crnn-68",
     "dnn-105",
     "dnn-cv",
     "forest-80",

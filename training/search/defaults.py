@@ -32,9 +32,14 @@ def _dimensions(recipe: Recipe) -> Iterator[tuple[str, Between | Choices]]:
     n_values = recipe.features.n_values
     if recipe.selection.method != "none" and n_values > _LEAST_FEATURES:
         yield "selection.n_features", Between(low=max(_LEAST_FEATURES, n_values // 8), high=n_values)
-    balances = ("none", "oversample", "class-weights")
+    balances: tuple[str, ...] = ("none", "oversample", "class-weights")
     # Neighbours cannot be weighed.
-    yield "balance", Choices(choices=balances[:2] if isinstance(recipe.model, Neighbours) else balances)
+    if isinstance(recipe.model, Neighbours):
+        balances = balances[:2]
+    if recipe.fitting.n_draws:
+        # Draws say how often a window is seen.
+        balances = ("none", "class-weights")
+    yield "balance", Choices(choices=balances)
     yield from _of_model(recipe.model)
     if not recipe.is_network:
         return
