@@ -51,8 +51,8 @@ QUIET: Final = frozenset({"neutral", "calm", "sad"})
 """Those of low arousal; disgust is in neither: it is voiced both ways."""
 
 
-def affect(labels: Sequence[str], probabilities: Sequence[float]) -> Affect:
-    """Return the mean place of labels.
+def affect(labels: Sequence[str], probabilities: Sequence[float]) -> Affect | None:
+    """Return the mean place of labels; None where one has no place here.
 
     Parameters
     ----------
@@ -63,10 +63,12 @@ def affect(labels: Sequence[str], probabilities: Sequence[float]) -> Affect:
 
     Examples
     --------
-    >>> affect(("sad", "angry"), (0.5, 0.5)).valence
-    -0.65
+    >>> affect(("happy", "sad"), (1.0, 0.0))
+    Affect(arousal=0.6, valence=0.8)
     """
-    places = [PLACES[label] for label in labels]
+    places = [PLACES[label] for label in labels if label in PLACES]
+    if len(places) < len(labels):
+        return None
     return Affect(
         sum(p * place.arousal for p, place in zip(probabilities, places, strict=True)),
         sum(p * place.valence for p, place in zip(probabilities, places, strict=True)),

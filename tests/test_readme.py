@@ -46,11 +46,11 @@ def with_interval(value: float, ends: tuple[float, float] | None) -> str:
 def scores_table() -> str:
     card = artifact.read(artifact.find(artifact.DEFAULT_MODEL)).card
     lines = ["| protocol | unit | what | n | accuracy | UAR | ECE |", "|---|---|---|---|---|---|---|"]
-    whole = ("speaker", "speaker/adapted", "random", "kfold")
+    whole = [name for name in ("speaker", "speaker/adapted", "random", "kfold") if name in card.scores]
     others = [
         name
         for name in card.scores
-        if name.startswith("robust/") or name.endswith(("/four", "/four/adapted"))
+        if name.startswith("robust/") or name.endswith(("/four", "/four/adapted", "/arousal", "/arousal/adapted"))
     ]
     rows = [
         (name, unit, part)

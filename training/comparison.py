@@ -64,6 +64,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     cross_adapted_uar: float | None
     robust: float | None
     n_seeds: int
+    """The fewest that a protocol was measured with."""
+    n_seeds_most: int
+    """The most."""
     n_bytes: int | None
     us_per_prediction: float | None
     is_current: bool
@@ -101,6 +104,7 @@ def _row(name: str, recipe: Recipe | None, measured: Evaluation | None) -> Row:
         parts = scores.get(protocol, {}).get(unit, {})
         return getattr(parts["all"], name) if "all" in parts else None
 
+    n_seeds = [len(seeds) for seeds in measured.seeds.values()] if measured else []
     return Row(
         recipe=name,
         n_classes=len(labels),
@@ -117,7 +121,8 @@ def _row(name: str, recipe: Recipe | None, measured: Evaluation | None) -> Row:
             scores, lambda name: name.startswith("cross/") and name.endswith("/four/adapted"), "uar"
         ),
         robust=_mean(scores, lambda name: name.startswith("robust/"), "accuracy"),
-        n_seeds=min((len(seeds) for seeds in measured.seeds.values()), default=0) if measured else 0,
+        n_seeds=min(n_seeds, default=0),
+        n_seeds_most=max(n_seeds, default=0),
         n_bytes=None if cost is None else cost.n_bytes,
         us_per_prediction=None if cost is None else cost.us_per_prediction,
         is_current=measured is None or recipe is None or measured.recipe_sha256 == digest(recipe),
@@ -141,7 +146,7 @@ def cells(row: Row) -> tuple[str, ...]:
         *(_percent(value) for value in (row.speaker_windows, row.speaker_adapted)),
         *(_of_classes(value, row.n_cross_classes) for value in (row.cross_uar, row.cross_adapted_uar)),
         _percent(row.robust),
-        str(row.n_seeds or "-"),
+        " to ".join(str(n) for n in sorted({row.n_seeds, row.n_seeds_most})) if row.n_seeds else "-",
         "-" if row.n_bytes is None else f"{row.n_bytes / 1e6:.2f} MB",
         "-" if row.us_per_prediction is None else f"{row.us_per_prediction:.0f}",
     )

@@ -205,8 +205,8 @@ def _prediction(event: types.Prediction) -> Prediction:
         probability=_rounded(event.probability, 6),
         probabilities=_by_label(stream.labels, event.probabilities),
         smoothed=_by_label(stream.labels, event.smoothed),
-        arousal=_rounded(place.arousal, 4),
-        valence=_rounded(place.valence, 4),
+        arousal=None if place is None else _rounded(place.arousal, 4),
+        valence=None if place is None else _rounded(place.valence, 4),
         level_dbfs=_level(event.level_dbfs),
         dropped=int(event.dropped),
         latency_ms=LatencyMs(

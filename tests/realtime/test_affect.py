@@ -22,5 +22,10 @@ def test_a_sure_label_is_its_place() -> None:
 
 def test_doubt_lies_between() -> None:
     between = affect(("happy", "sad"), (0.25, 0.75))
+    assert between is not None
     assert between.arousal == pytest.approx(0.25 * 0.6 - 0.75 * 0.5)
     assert between.valence == pytest.approx(0.25 * 0.8 - 0.75 * 0.7)
+
+
+def test_a_label_of_ones_own_has_no_place() -> None:
+    assert affect(("happy", "bored"), (0.5, 0.5)) is None

@@ -75,7 +75,7 @@ def test_rows_hold_what_was_measured(models: Path) -> None:
     assert (row.speaker_windows, row.speaker_adapted) == (0.5, 0.65)
     assert (row.cross_uar, row.cross_adapted_uar) == (0.35, 0.55)
     assert row.robust == pytest.approx(0.3)
-    assert (row.n_seeds, row.is_current) == (2, True)
+    assert (row.n_seeds, row.n_seeds_most, row.is_current) == (2, 3, True)
     assert (row.n_bytes, row.us_per_prediction) == (4312, 12.5)
     assert not rows["svm"].is_current
     bare = rows["cnn"]
