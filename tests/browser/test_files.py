@@ -201,7 +201,7 @@ def test_lossy_files_differ_by_their_decoders_alone(
     assert len(predictions[0]) == len(predictions[1]) > 5
     for one, other in zip(*predictions, strict=True):
         assert one["start_s"] == other["start_s"]
-        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=0.002)
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=0.01)
 
 
 def test_picture_figures_and_playback(
