@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from realtime.run import Listener
     from realtime.types import Event, Sink, Stream
 
+_ANY_RATE = 16_000
+"""Of a file that is only looked at, in Hz."""
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser's commands."""
@@ -125,12 +128,17 @@ def _listen_here(settings: Settings, stack: ExitStack) -> int:
 
 def _listen_there(settings: Settings, stack: ExitStack) -> int:
     """Send what is heard to a server, and show what comes back."""
+    from realtime import live  # noqa: PLC0415 - help is quick
     from realtime.commands.serving import token_of  # noqa: PLC0415 - only those who send need it
     from realtime.remote import RemoteRecognizer  # noqa: PLC0415
     from realtime.sources import MicrophoneSource  # noqa: PLC0415
 
     assert settings.to is not None
     token = token_of(settings)
+    if settings.input not in {None, "-"}:
+        # A file that cannot be read is told of at once, whether a server is there or not.
+        with live.source_of(settings, _ANY_RATE):
+            pass
     # Asked first, so that a refusal is told at once, and the microphone runs at the rate of the model.
     hello = _ask(settings.to, token)
     source = _enter_source(settings, hello.sample_rate, stack)

@@ -276,6 +276,13 @@ def test_servers_that_cannot_be_used(words: str, parts: list[str], tonewatch: To
     check_refusal(tonewatch(*words.split()), *parts)
 
 
+def test_a_file_for_a_server_is_looked_at_before_the_server(tonewatch: Tonewatch, tmp_path: Path) -> None:
+    # Nobody is at port 1, and that would be waited for.
+    failed = tonewatch("listen", "--to", "ws://127.0.0.1:1", "--input", tmp_path / "none.wav")
+    assert failed.code == 2
+    assert "none.wav does not exist; wanted an audio file" in failed.err
+
+
 def test_log_with_another_header(listen: Tonewatch, tmp_path: Path) -> None:
     path = tmp_path / "shopping.csv"
     path.write_text("item,price\nmilk,1\n")
