@@ -50,7 +50,8 @@ def scores_table() -> str:
     others = [
         name
         for name in card.scores
-        if name.startswith("robust/") or name.endswith(("/four", "/four/adapted", "/arousal", "/arousal/adapted"))
+        if name.startswith("robust/")
+        or name.endswith(("/four", "/four/adapted", "/arousal", "/arousal/adapted"))
     ]
     rows = [
         (name, unit, part)
