@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -29,6 +30,11 @@ RATE = 16_000
 
 def data_folder() -> Path:
     return Path(os.environ.get("TONEWATCH_DATA", ROOT.parent / "shared" / "data"))
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C: a shell that starts this in the background has it ignored, here and in all children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,7 +18,6 @@ NAMES = (
     "ann-392",
     "cnn",
     "cnn-lstm",
-    "crnn",
     "crnn-68",
     "dnn-105",
     "dnn-cv",
