@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import realtime
+from realtime.artifact import DEFAULT_MODEL
 from realtime.live import DEMO
 from realtime.sources import FileSource
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="ann-392")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--repeats", type=int, default=20, help="how often the demo audio is listened to")
     arguments = parser.parse_args()
     model = realtime.load(arguments.model)

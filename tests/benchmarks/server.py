@@ -66,7 +66,7 @@ class Load:
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="ann-392")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--subscribers", type=int, default=2000)
     parser.add_argument("--senders", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=300.0)
