@@ -30,6 +30,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from realtime.artifact import DEFAULT_MODEL
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from multiprocessing.connection import Connection
