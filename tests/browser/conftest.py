@@ -42,8 +42,9 @@ def chromium() -> str:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
+    """A browser for the tests of one file: while it is there, this thread has an event loop that runs."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -41,7 +41,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browsers(browser: Browser, chromium: str, capture: Path) -> Iterator[dict[bool, Browser]]:
     """A browser that grants the microphone, and one in which somebody has refused it."""
     file = f"--use-file-for-fake-audio-capture={capture}"
