@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 HARMONIC_FROM = 0.75
 """Frames of this harmonicity and more are taken for voiced."""
-AUDIBLE_FROM_DBFS = -70.0
-"""Frames below this level are silence, however harmonic: hum in a quiet room."""
 VOICED_SHARE = 0.1
 """Share of a window's frames that must be voiced: 0.3 s of 3 s."""
 ENERGY_SHARE = 0.3
@@ -30,13 +28,17 @@ CLIPPED_SHARE = 0.005
 """A window with more clipped samples than this is distorted."""
 
 
-def hears_voice(rms: npt.NDArray[np.float64], harmonicity: npt.NDArray[np.float64]) -> bool:
+def hears_voice(
+    rms: npt.NDArray[np.float64], harmonicity: npt.NDArray[np.float64], audible_above_dbfs: float
+) -> bool:
     """Tell whether a window holds a voice.
 
     Parameters
     ----------
     rms, harmonicity : np.ndarray [shape=(n_frames,)]
         Of the window's frames, as `realtime.features.FeatureWindow` has them.
+    audible_above_dbfs
+        Frames below this level are silence: a model's `FeatureSpec` says how soft a voice it can judge.
 
     Notes
     -----
@@ -44,7 +46,7 @@ def hears_voice(rms: npt.NDArray[np.float64], harmonicity: npt.NDArray[np.float6
     away silence, hiss, rain, wind, clatter, hum and steady tones; it lets pass what is harmonic and rises
     and falls too: some engines, animals' calls, music.
     """
-    audible = 10 ** (AUDIBLE_FROM_DBFS / 20)
+    audible = 10 ** (audible_above_dbfs / 20)
     voiced = (harmonicity >= HARMONIC_FROM) & (rms >= audible)
     energy = rms**2
     level_db = 20 * np.log10(np.maximum(rms, 10 ** (SILENCE_DBFS / 20)))
@@ -128,7 +130,12 @@ class SignalMeter:
         )
 
 
-def assess(signal: Signal, rms: npt.NDArray[np.float64], harmonicity: npt.NDArray[np.float64]) -> State:
+def assess(
+    signal: Signal,
+    rms: npt.NDArray[np.float64],
+    harmonicity: npt.NDArray[np.float64],
+    audible_above_dbfs: float,
+) -> State:
     """Return the state that a window puts the stream in: dead, silent, clipping or listening.
 
     Parameters
@@ -137,9 +144,11 @@ def assess(signal: Signal, rms: npt.NDArray[np.float64], harmonicity: npt.NDArra
         What the window's samples say.
     rms, harmonicity : np.ndarray [shape=(n_frames,)]
         Of the window's frames.
+    audible_above_dbfs
+        As `hears_voice` takes it.
     """
     if signal.constant:
         return State.NO_SIGNAL
-    if not hears_voice(rms, harmonicity):
+    if not hears_voice(rms, harmonicity, audible_above_dbfs):
         return State.SILENT
     return State.CLIPPING if signal.clipped > CLIPPED_SHARE else State.LISTENING

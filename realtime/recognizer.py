@@ -201,7 +201,8 @@ class Recognizer:
 
     def _judge(self, window: FeatureWindow, queued_s: float) -> list[Event]:
         signal = self._meter.read()
-        state = activity.assess(signal, window.rms, window.harmonicity)
+        audible = self._model.spec.audible_above_dbfs
+        state = activity.assess(signal, window.rms, window.harmonicity, audible)
         events = self._tell(state, _DETAILS[state], signal)
         if state in PREDICTING:
             events += self._predict(window, signal, queued_s)

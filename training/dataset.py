@@ -227,7 +227,7 @@ def extract(
                 raise CorpusError(result)
             found[index] = result
         advance(len(results))
-    return _join([found[index] for index in range(len(clips))])
+    return _join([found[index] for index in range(len(clips))], recipe.features.audible_above_dbfs)
 
 
 def with_copies(clips: Windows, copies: Windows) -> Windows:
@@ -327,11 +327,11 @@ def _load(path: Path, plan: _Plan) -> npt.NDArray[np.void] | None:
     return table if table.dtype == _row_type(plan) else None
 
 
-def _join(tables: list[npt.NDArray[np.void]]) -> Windows:
+def _join(tables: list[npt.NDArray[np.void]], audible_above_dbfs: float) -> Windows:
     """Return all clips' windows, in the order of the clips."""
     table = np.concatenate(tables)
     # Whether a voice is heard is decided anew: it is quick, and its thresholds are not the features'.
-    voiced = [hears_voice(row["rms"], row["harmonicity"]) for row in table]
+    voiced = [hears_voice(row["rms"], row["harmonicity"], audible_above_dbfs) for row in table]
     return Windows(
         clip=np.repeat(np.arange(len(tables)), [len(own) for own in tables]),
         copy=np.ascontiguousarray(table["copy"]),

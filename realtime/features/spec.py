@@ -46,6 +46,8 @@ class FeatureSpec:
         Frames count as voiced from this harmonicity up (0 to 1).
     speech_above_dbfs
         Frames count as speech from this level up, in dB relative to full scale.
+    audible_above_dbfs
+        Frames below this level are silence to the model, however harmonic: no voice is heard in them.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class FeatureSpec:
     output: OutputName = "pooled"
     voiced_above: float = 0.6
     speech_above_dbfs: float = -50.0
+    audible_above_dbfs: float = -70.0
 
     def __post_init__(self) -> None:
         self._check_numbers()
@@ -83,7 +86,13 @@ class FeatureSpec:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise FeatureError(f"{name} is {value!r}; wanted a whole number from 1 up")
-        for name in ("pre_emphasis", "power_floor", "voiced_above", "speech_above_dbfs"):
+        for name in (
+            "pre_emphasis",
+            "power_floor",
+            "voiced_above",
+            "speech_above_dbfs",
+            "audible_above_dbfs",
+        ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise FeatureError(f"{name} is {value!r}; wanted a finite number")

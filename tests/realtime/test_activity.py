@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.activity import SignalMeter, hears_voice
-from realtime.features import FeatureSpec, Rms, WindowExtractor
+from realtime.features import FeatureSpec, FeatureWindow, Rms, WindowExtractor
 from realtime.sources.file import FileSource
 from realtime.types import SILENCE_DBFS
 
@@ -27,7 +27,7 @@ def share_heard(paths: list[Path]) -> float:
         with FileSource(path, 16_000, fast=True) as source:
             windows = [w for chunk in source for w in extractor.push(chunk.samples)]
         windows += extractor.finish()
-        heard += [hears_voice(w.rms, w.harmonicity) for w in windows]
+        heard += [hears_voice(w.rms, w.harmonicity, SPEC.audible_above_dbfs) for w in windows]
     return sum(heard) / len(heard)
 
 
@@ -38,14 +38,30 @@ def test_hears_real_voices(ravdess: Path) -> None:
 
 @pytest.mark.corpus
 def test_hears_quiet_voices(ravdess: Path) -> None:
-    # 20 dB below the recordings as they are, which lie near -30 dBFS.
-    spec_paths = sorted(ravdess.glob("speech/Actor_*/*.flac"))[::150]
-    heard = []
-    for path in spec_paths:
+    # The recordings as they are lie near -30 dBFS.
+    paths = sorted(ravdess.glob("speech/Actor_*/*.flac"))[::150]
+    heard: dict[int, list[FeatureWindow]] = {}
+    for gain_db in (-20, -30):
         extractor = WindowExtractor(SPEC, window=48_000, hop=8_000)
-        with FileSource(path, 16_000, fast=True) as source:
-            heard += [w for chunk in source for w in extractor.push(0.1 * chunk.samples)]
-    assert np.mean([hears_voice(w.rms, w.harmonicity) for w in heard]) > 0.9
+        heard[gain_db] = []
+        for path in paths:
+            extractor.reset()
+            with FileSource(path, 16_000, fast=True) as source:
+                chunks = [10 ** (gain_db / 20) * chunk.samples for chunk in source]
+            heard[gain_db] += [w for chunk in chunks for w in extractor.push(chunk.astype(np.float32))]
+
+    def share(gain_db: int, audible_above_dbfs: float) -> float:
+        windows = heard[gain_db]
+        return float(np.mean([hears_voice(w.rms, w.harmonicity, audible_above_dbfs) for w in windows]))
+
+    assert share(-20, -70.0) > 0.9
+    assert share(-30, -85.0) > 0.9 > share(-30, -70.0)
+
+
+def test_what_is_inaudible_is_no_voice() -> None:
+    rms = 10 ** (np.linspace(-84, -72, 118) / 20)
+    assert hears_voice(rms, np.ones(118), -85.0)
+    assert not hears_voice(rms, np.ones(118), -70.0)
 
 
 @pytest.mark.corpus

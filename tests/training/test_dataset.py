@@ -91,7 +91,7 @@ def test_windows_are_those_that_a_stream_would_give(
         rows = windows.clip == index
         assert np.array_equal(windows.features[rows], [window.features for window in due])
         assert windows.voiced[rows].tolist() == [
-            hears_voice(window.rms, window.harmonicity) for window in due
+            hears_voice(window.rms, window.harmonicity, -70.0) for window in due
         ]
 
 
