@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from training.splits import Split
 
 _TEMPERATURES = np.geomspace(0.25, 8.0, 401)
+_SEEDS_APART = 1000
+"""From one member's seed to the next one's: no two models of an evaluation share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class Fitted:
     preprocessing
         From a feature vector to the model's input.
     weights
-        A network's, in Keras's order; of an estimator its skops archive, as one array of bytes.
+        A network's, in Keras's order, one member's after the other's; of an estimator its skops archive, as
+        one array of bytes.
     temperature
         What its logits are divided by.
     n_windows
@@ -71,7 +75,7 @@ class Fitted:
     inner_probabilities : np.ndarray [shape=(n_inner, n_labels), dtype=float32]
         Tempered, of the inner part's windows, from before it was trained on itself.
     history
-        The epochs, of the first training where there were two; empty for an estimator.
+        The epochs, of the first member and of its first training; empty for an estimator.
     """
 
     preprocessing: Preprocessing
@@ -121,10 +125,10 @@ def fit(
     prepared = _prepare(recipe, examples, split.train, seed=seed)
     inner = _inner_table(recipe, examples, split.inner, prepared.preprocessing)
     if recipe.is_network:
-        model, history = train(recipe, prepared.table, seed=seed, inner=inner, watch=watch, kept=kept)
-        raw, weights = run(model, inner.inputs), model.get_weights()
+        found = _train_members(recipe, prepared.table, seed, inner=inner, watch=watch, kept=kept)
+        raw, weights, histories = found.probabilities, found.weights, found.histories
     else:
-        history = ()
+        histories = ()
         weights = _fit_estimator(recipe, prepared.table, seed)
         raw = _run_estimator(weights, inner.inputs, len(recipe.labels))
     # Among the classes of each row's corpus: what the others get was never learnt.
@@ -133,10 +137,9 @@ def fit(
         both = np.union1d(split.train, split.inner)
         prepared = _prepare(recipe, examples, both, seed=seed)
         if recipe.is_network:
-            rates = [epoch.learning_rate for epoch in history[: best_epoch(history).number]]
+            rates = [[e.learning_rate for e in own[: best_epoch(own).number]] for own in histories]
             again = None if kept is None else _again(kept)
-            model, _ = train(recipe, prepared.table, seed=seed, rates=rates, kept=again)
-            weights = model.get_weights()
+            weights = _train_members(recipe, prepared.table, seed, rates=rates, kept=again).weights
         else:
             weights = _fit_estimator(recipe, prepared.table, seed)
     return Fitted(
@@ -146,19 +149,76 @@ def fit(
         n_windows=prepared.n_windows,
         importances=prepared.importances,
         inner_probabilities=temper(raw, temperature),
-        history=history,
+        history=histories[0] if histories else (),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """Networks that were trained to be asked together.
+
+    Parameters
+    ----------
+    weights
+        One member's after the other's.
+    probabilities : np.ndarray [shape=(n_inner, n_labels), dtype=float32]
+        Their mean, of the inner part's windows; empty without one.
+    histories
+        Each one's epochs.
+    """
+
+    weights: list[npt.NDArray[Any]]
+    probabilities: FloatArray
+    histories: tuple[tuple[Epoch, ...], ...]
+
+
+def _train_members(
+    recipe: Recipe,
+    table: Table,
+    seed: int,
+    *,
+    inner: Table | None = None,
+    rates: Sequence[Sequence[float]] = (),
+    watch: Callable[[Epoch], None] = lambda _epoch: None,
+    kept: Path | None = None,
+) -> _Members:
+    """Train a recipe's networks, one after the other; errors and arguments are those of `train`."""
+    weights: list[npt.NDArray[Any]] = []
+    histories, judged = [], []
+    for number in range(recipe.fitting.n_members):
+        model, history = train(
+            recipe,
+            table,
+            seed=seed + _SEEDS_APART * number,
+            inner=inner,
+            rates=rates[number] if rates else (),
+            watch=watch,
+            kept=None if kept is None else _of_member(kept, number),
+        )
+        weights += model.get_weights()
+        histories.append(history)
+        if inner is not None:
+            judged.append(run(model, inner.inputs))
+    mean = np.mean(judged, axis=0, dtype=np.float32) if judged else np.zeros((0, 0), dtype=np.float32)
+    return _Members(weights, mean, tuple(histories))
 
 
 def forget(kept: Path) -> None:
     """Remove what a fit kept so that it could go on: it is done, or not wanted any more."""
     for path in (kept, _again(kept)):
         path.unlink(missing_ok=True)
+        for other in path.parent.glob(f"{glob.escape(path.stem)}.member-*.npz"):
+            other.unlink(missing_ok=True)
 
 
 def _again(kept: Path) -> Path:
     """Return where the second training of a refit is kept."""
     return kept.with_suffix(".again.npz")
+
+
+def _of_member(kept: Path, number: int) -> Path:
+    """Return where the training of one of several networks is kept."""
+    return kept.with_suffix(f".member-{number + 1}.npz") if number else kept
 
 
 def rebuild(recipe: Recipe, fitted: Fitted, n_frames: int) -> Any:  # noqa: ANN401 - a Keras model
@@ -174,8 +234,8 @@ def rebuild(recipe: Recipe, fitted: Fitted, n_frames: int) -> Any:  # noqa: ANN4
     n_selected = len(fitted.preprocessing.selected)
     shape = (n_frames, n_selected) if recipe.sees_frames else (n_selected,)
     assert isinstance(recipe.model, Network)
-    model = networks.build(recipe.model, shape, len(recipe.labels))
-    model.set_weights(list(fitted.weights))
+    model = networks.build(recipe.model, shape, len(recipe.labels), recipe.fitting.n_members)
+    networks.set_weights(model, fitted.weights)
     return model
 
 

@@ -12,7 +12,7 @@ from realtime.loaded import temper
 from training import fit as module
 from training.epochs import Epoch, run
 from training.estimators import fit_estimator
-from training.fit import Examples, Fitted, fit, fit_temperature, predict, rebuild
+from training.fit import Examples, Fitted, fit, fit_temperature, forget, predict, rebuild
 from training.splits import Split, split_by_fold
 
 if TYPE_CHECKING:
@@ -292,3 +292,19 @@ def test_the_temperature_is_found(true_temperature: float) -> None:
     sharper = np.exp(logits * true_temperature)
     shown = (sharper / sharper.sum(axis=1, keepdims=True)).astype(np.float32)
     assert fit_temperature(shown, labels) == pytest.approx(true_temperature, rel=0.1)
+
+
+def test_members_are_trained_with_seeds_and_files_of_their_own(
+    recipe: Recipe, study: Study, split: Split, untrained: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    several = replace(recipe, fitting=msgspec.structs.replace(recipe.fitting, n_members=3, refit=True))
+    kept = tmp_path / "one.unfinished.npz"
+    found = fit(several, study.examples, split, seed=3, kept=kept)
+    assert [call["seed"] for call in untrained] == [3, 1003, 2003] * 2
+    assert len({call["kept"] for call in untrained}) == 6
+    assert len(found.weights) == 3
+    assert len(found.history) == 4
+    for call in untrained:
+        call["kept"].touch()
+    forget(kept)
+    assert not list(tmp_path.iterdir())

@@ -196,3 +196,19 @@ def test_the_seed_decides_the_weights() -> None:
 
     assert weights(0) == weights(0)
     assert weights(0) != weights(1)
+
+
+def test_members_are_asked_together() -> None:
+    dense = EXAMPLES["dense"]
+    networks.seed_everything(1)
+    alone = [networks.build(dense, shape_of(dense), N_LABELS) for _ in range(2)]
+    together = networks.build(dense, shape_of(dense), N_LABELS, 2)
+    networks.set_weights(together, [weight for one in alone for weight in one.get_weights()])
+    inputs = np.random.default_rng(0).standard_normal((5, *shape_of(dense))).astype(np.float32)
+    separate = [np.asarray(one(inputs)) for one in alone]
+    assert not np.allclose(*separate)
+    assert np.asarray(together(inputs)) == pytest.approx(np.mean(separate, axis=0), abs=1e-6)
+    hidden = [np.asarray(networks.embedding(one)(inputs)) for one in alone]
+    assert np.asarray(networks.embedding(together)(inputs)) == pytest.approx(
+        np.concatenate(hidden, axis=1), abs=1e-6
+    )

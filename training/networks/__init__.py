@@ -11,6 +11,14 @@ network.
 """
 
 from training.networks.loading import load_tensorflow, seed_everything
-from training.networks.model import PROBABILITIES, build, count_parameters, embedding
+from training.networks.model import PROBABILITIES, build, count_parameters, embedding, set_weights
 
-__all__ = ["PROBABILITIES", "build", "count_parameters", "embedding", "load_tensorflow", "seed_everything"]
+__all__ = [
+    "PROBABILITIES",
+    "build",
+    "count_parameters",
+    "embedding",
+    "load_tensorflow",
+    "seed_everything",
+    "set_weights",
+]

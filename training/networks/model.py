@@ -10,13 +10,15 @@ from training.networks.loading import load_tensorflow
 from training.recipes.schema import Dense
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from training.recipes.schema import Network
 
 PROBABILITIES = "probabilities"
 """Name of the last layer."""
 
 
-def build(model: Network, input_shape: tuple[int, ...], n_labels: int) -> Any:  # noqa: ANN401 - a Keras model
+def build(model: Network, input_shape: tuple[int, ...], n_labels: int, n_members: int = 1) -> Any:  # noqa: ANN401 - a Keras model
     """Return an untrained network that gives probabilities.
 
     Parameters
@@ -27,6 +29,8 @@ def build(model: Network, input_shape: tuple[int, ...], n_labels: int) -> Any:  
         Of one window: ``(n_features,)`` for a dense network, ``(n_frames, n_columns)`` for the others.
     n_labels
         Number of classes.
+    n_members
+        Of such networks side by side, whose mean probabilities are given: each errs in its own way.
 
     Raises
     ------
@@ -41,21 +45,57 @@ def build(model: Network, input_shape: tuple[int, ...], n_labels: int) -> Any:  
             f'say output = "{"pooled" if wanted == 1 else "frames"}" under [features]'
         )
     keras = load_tensorflow().keras
+    if n_members > 1:
+        inputs = keras.Input(input_shape, name="features")
+        members = [_build_one(model, input_shape, n_labels, f"member_{n}") for n in range(1, n_members + 1)]
+        outputs = keras.layers.Average(name=PROBABILITIES)([member(inputs) for member in members])
+        return keras.Model(inputs, outputs, name="network")
+    return _build_one(model, input_shape, n_labels, "network")
+
+
+def _build_one(model: Network, input_shape: tuple[int, ...], n_labels: int, name: str) -> Any:  # noqa: ANN401
+    keras = load_tensorflow().keras
     inputs = keras.Input(input_shape, name="features")
     outputs = keras.layers.Dense(n_labels, activation="softmax", name=PROBABILITIES)(lay(model, inputs))
-    return keras.Model(inputs, outputs, name="network")
+    return keras.Model(inputs, outputs, name=name)
+
+
+def members(model: Any) -> list[Any]:  # noqa: ANN401 - Keras models
+    """Return the networks that give a network's probabilities side by side: itself, where it is alone."""
+    keras = load_tensorflow().keras
+    return [layer for layer in model.layers if isinstance(layer, keras.Model)] or [model]
+
+
+def set_weights(model: Any, weights: Sequence[Any]) -> None:  # noqa: ANN401 - a Keras model
+    """Give a network the weights of its members, one member's after the other's, as each gives them."""
+    rest = list(weights)
+    for member in members(model):
+        n_own = len(member.weights)
+        member.set_weights(rest[:n_own])
+        rest = rest[n_own:]
+    assert not rest
 
 
 def embedding(model: Any) -> Any:  # noqa: ANN401 - Keras models
     """Return the same network up to its last hidden layer [shape=(n, n_units)], with the same weights.
+
+    Of several members, what they come to is joined.
 
     Parameters
     ----------
     model
         A Keras model that `build` made.
     """
-    hidden = model.get_layer(PROBABILITIES).input
-    return load_tensorflow().keras.Model(model.input, hidden, name="embedding")
+    keras = load_tensorflow().keras
+    hidden = [
+        keras.Model(member.input, member.get_layer(PROBABILITIES).input, name=f"{member.name}_embedding")
+        for member in members(model)
+    ]
+    if len(hidden) == 1:
+        return hidden[0]
+    inputs = keras.Input(model.input_shape[1:], name="features")
+    joined = keras.layers.Concatenate(name="embeddings")([one(inputs) for one in hidden])
+    return keras.Model(inputs, joined, name="embedding")
 
 
 def count_parameters(model: Any) -> int:  # noqa: ANN401 - a Keras model

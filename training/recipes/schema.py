@@ -300,6 +300,8 @@ class Fitting(Section, frozen=True, kw_only=True):
     """Epochs without a higher accuracy on the inner part until the learning rate falls (plateau)."""
     rate_factor: Part = 0.5
     """What it is multiplied by then."""
+    n_members: Count = 1
+    """Networks that are trained, each with a seed of its own; their mean probabilities are the model's."""
     refit: bool = False
     """Whether the network is then trained again, for as many epochs as were best, on the inner part too."""
 
