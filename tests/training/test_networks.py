@@ -206,7 +206,7 @@ def test_members_are_asked_together() -> None:
     networks.set_weights(together, [weight for one in alone for weight in one.get_weights()])
     inputs = np.random.default_rng(0).standard_normal((5, *shape_of(dense))).astype(np.float32)
     separate = [np.asarray(one(inputs)) for one in alone]
-    assert not np.allclose(*separate)
+    assert not np.allclose(separate[0], separate[1])
     assert np.asarray(together(inputs)) == pytest.approx(np.mean(separate, axis=0), abs=1e-6)
     hidden = [np.asarray(networks.embedding(one)(inputs)) for one in alone]
     assert np.asarray(networks.embedding(together)(inputs)) == pytest.approx(
