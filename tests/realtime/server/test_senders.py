@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -481,7 +482,12 @@ def test_a_recording_waits_for_who_does_not_read_its_events(serve: Serve, make_v
     server = serve(Limits(n_queued=4, burst_s=1e6))
 
     async def check() -> None:
-        async with connect(audio_url(server), max_queue=1) as connection:
+        # A system that keeps megabytes of events for whoever does not read would make a reader of them.
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        narrow.connect(("127.0.0.1", server.port))
+        narrow.setblocking(False)
+        async with connect(audio_url(server), max_queue=1, sock=narrow) as connection:
             await say(connection, START)
             data = np.tile(make_voice(10), 60).tobytes()
             sending = asyncio.create_task(send_all(connection, data, 64_000))
