@@ -13,6 +13,7 @@ from training import fit as module
 from training.epochs import Epoch, run
 from training.estimators import fit_estimator
 from training.fit import Examples, Fitted, fit, fit_temperature, forget, predict, rebuild
+from training.recipes.schema import Dense, Ensemble
 from training.splits import Split, split_by_fold
 
 if TYPE_CHECKING:
@@ -297,10 +298,17 @@ def test_the_temperature_is_found(true_temperature: float) -> None:
 def test_members_are_trained_with_seeds_and_files_of_their_own(
     recipe: Recipe, study: Study, split: Split, untrained: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    several = replace(recipe, fitting=msgspec.structs.replace(recipe.fitting, n_members=3, refit=True))
+    assert isinstance(recipe.model, Dense)
+    members = (recipe.model, Dense(layers=()), recipe.model)
+    several = replace(
+        recipe,
+        model=Ensemble(members=members),
+        fitting=msgspec.structs.replace(recipe.fitting, refit=True),
+    )
     kept = tmp_path / "one.unfinished.npz"
     found = fit(several, study.examples, split, seed=3, kept=kept)
     assert [call["seed"] for call in untrained] == [3, 1003, 2003] * 2
+    assert [call["recipe"].model for call in untrained[:3]] == list(members)
     assert len({call["kept"] for call in untrained}) == 6
     assert len(found.weights) == 3
     assert len(found.history) == 4

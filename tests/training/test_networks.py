@@ -11,10 +11,13 @@ from training.export import QUANTISATIONS, convert_all
 from training.networks.kinds import lay
 from training.recipes.schema import (
     Block,
+    Block2d,
     Conv,
+    Conv2dGruAttention,
     ConvGruAttention,
     ConvLstm,
     Dense,
+    Ensemble,
     Layer,
     Lstm,
     Network,
@@ -37,7 +40,26 @@ EXAMPLES: dict[str, Network] = {
     "lstm, both ways": Lstm(units=(20, 18), bidirectional=True),
     "conv-lstm": ConvLstm(blocks=BLOCKS, units=(18,), layers=LAYERS),
     "conv-gru-attention": ConvGruAttention(blocks=BLOCKS, units=20, dropout=0.1, layers=LAYERS),
+    "conv2d-gru-attention": Conv2dGruAttention(
+        n_bands=4,
+        blocks2d=(Block2d(filters=16, stride=(1, 2), pool=2, dropout=0.1), Block2d(filters=24)),
+        blocks=(Block(filters=12, kernel=3, pool=1), Block(filters=40, pool=2)),
+        joined=Layer(units=32, batch_norm=True, dropout=0.1),
+        units=20,
+        dropout=0.1,
+        layers=LAYERS,
+    ),
+    "conv2d-gru-attention, bands alone": Conv2dGruAttention(
+        n_bands=6, blocks2d=(Block2d(filters=24, pool=2),), joined=Layer(units=32), units=20
+    ),
+    "ensemble": Ensemble(
+        members=(
+            ConvGruAttention(blocks=BLOCKS, units=20, layers=LAYERS),
+            Conv(blocks=BLOCKS, layers=LAYERS),
+        )
+    ),
 }
+SINGLES = [name for name, model in EXAMPLES.items() if not isinstance(model, Ensemble)]
 PARITY = {"float32": 1e-5, "float16": 5e-3, "int8": 0.1}
 
 
@@ -64,7 +86,7 @@ def train(model: Network) -> Any:
 
 @pytest.mark.parametrize("kind", get_args(Network))
 def test_every_kind_of_the_schema_can_be_built_and_is_tried_here(kind: type[Network]) -> None:
-    assert kind in lay.registry
+    assert kind in lay.registry or kind is Ensemble
     assert any(type(model) is kind for model in EXAMPLES.values())
 
 
@@ -111,7 +133,7 @@ def test_names_do_not_depend_on_what_was_built_before(name: str) -> None:
     assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", SINGLES)
 def test_the_embedding_is_what_the_last_layer_sees(name: str) -> None:
     model = EXAMPLES[name]
     networks.seed_everything(0)
@@ -199,12 +221,12 @@ def test_the_seed_decides_the_weights() -> None:
 
 
 def test_members_are_asked_together() -> None:
-    dense = EXAMPLES["dense"]
+    kinds = (Conv(blocks=BLOCKS, layers=LAYERS), Lstm(units=(20, 18)))
     networks.seed_everything(1)
-    alone = [networks.build(dense, shape_of(dense), N_LABELS) for _ in range(2)]
-    together = networks.build(dense, shape_of(dense), N_LABELS, 2)
+    alone = [networks.build(kind, FRAMES, N_LABELS) for kind in kinds]
+    together = networks.build(Ensemble(members=kinds), FRAMES, N_LABELS)
     networks.set_weights(together, [weight for one in alone for weight in one.get_weights()])
-    inputs = np.random.default_rng(0).standard_normal((5, *shape_of(dense))).astype(np.float32)
+    inputs = inputs_of(kinds[0], 5)
     separate = [np.asarray(one(inputs)) for one in alone]
     assert not np.allclose(separate[0], separate[1])
     assert np.asarray(together(inputs)) == pytest.approx(np.mean(separate, axis=0), abs=1e-6)
@@ -212,3 +234,18 @@ def test_members_are_asked_together() -> None:
     assert np.asarray(networks.embedding(together)(inputs)) == pytest.approx(
         np.concatenate(hidden, axis=1), abs=1e-6
     )
+
+
+def test_bands_and_other_columns_come_to_the_recurrent_layer_in_step() -> None:
+    model = networks.build(EXAMPLES["conv2d-gru-attention"], FRAMES, N_LABELS)
+    assert model.get_layer("bands").output.shape == (None, 21, 4, 1)
+    assert model.get_layer("others").output.shape == (None, 21, 2, 1)
+    assert model.get_layer("conv2d_1").output.shape == (None, 21, 2, 16)
+    out_of_step = Conv2dGruAttention(
+        n_bands=4, blocks2d=(Block2d(filters=4, pool=2),), joined=Layer(units=4), units=4
+    )
+    with pytest.raises(SettingsError, match="blocks leave 21 frames, blocks2d 10; wanted as many"):
+        networks.build(out_of_step, FRAMES, N_LABELS)
+    too_many = Conv2dGruAttention(n_bands=7, blocks2d=(), joined=Layer(units=4), units=4)
+    with pytest.raises(SettingsError, match="n_bands is 7; wanted at most the 6 columns"):
+        networks.build(too_many, FRAMES, N_LABELS)

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 from realtime.errors import SettingsError
 from training.networks.kinds import lay
 from training.networks.loading import load_tensorflow
-from training.recipes.schema import Dense
+from training.recipes.schema import Dense, Ensemble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from training.recipes.schema import Network
+    from training.recipes.schema import Network, Single
 
 PROBABILITIES = "probabilities"
 """Name of the last layer."""
 
 
-def build(model: Network, input_shape: tuple[int, ...], n_labels: int, n_members: int = 1) -> Any:  # noqa: ANN401 - a Keras model
+def build(model: Network, input_shape: tuple[int, ...], n_labels: int) -> Any:  # noqa: ANN401 - a Keras model
     """Return an untrained network that gives probabilities.
 
     Parameters
@@ -29,14 +29,24 @@ def build(model: Network, input_shape: tuple[int, ...], n_labels: int, n_members
         Of one window: ``(n_features,)`` for a dense network, ``(n_frames, n_columns)`` for the others.
     n_labels
         Number of classes.
-    n_members
-        Of such networks side by side, whose mean probabilities are given: each errs in its own way.
 
     Raises
     ------
     SettingsError
         Where the kind does not fit the shape.
     """
+    if not isinstance(model, Ensemble):
+        return _build_one(model, input_shape, n_labels, "network")
+    keras = load_tensorflow().keras
+    inputs = keras.Input(input_shape, name="features")
+    found = [
+        _build_one(member, input_shape, n_labels, f"member_{number}")(inputs)
+        for number, member in enumerate(model.members, start=1)
+    ]
+    return keras.Model(inputs, keras.layers.Average(name=PROBABILITIES)(found), name="network")
+
+
+def _build_one(model: Single, input_shape: tuple[int, ...], n_labels: int, name: str) -> Any:  # noqa: ANN401
     wanted = 1 if isinstance(model, Dense) else 2
     if len(input_shape) != wanted:
         raise SettingsError(
@@ -44,16 +54,6 @@ def build(model: Network, input_shape: tuple[int, ...], n_labels: int, n_members
             f"wanted {'pooled features' if wanted == 1 else 'frames'}: "
             f'say output = "{"pooled" if wanted == 1 else "frames"}" under [features]'
         )
-    keras = load_tensorflow().keras
-    if n_members > 1:
-        inputs = keras.Input(input_shape, name="features")
-        members = [_build_one(model, input_shape, n_labels, f"member_{n}") for n in range(1, n_members + 1)]
-        outputs = keras.layers.Average(name=PROBABILITIES)([member(inputs) for member in members])
-        return keras.Model(inputs, outputs, name="network")
-    return _build_one(model, input_shape, n_labels, "network")
-
-
-def _build_one(model: Network, input_shape: tuple[int, ...], n_labels: int, name: str) -> Any:  # noqa: ANN401
     keras = load_tensorflow().keras
     inputs = keras.Input(input_shape, name="features")
     outputs = keras.layers.Dense(n_labels, activation="softmax", name=PROBABILITIES)(lay(model, inputs))

@@ -14,7 +14,7 @@ from training.networks.loading import load_tensorflow
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from training.recipes.schema import Block, Layer
+    from training.recipes.schema import Block, Block2d, Layer
 
 
 def stack_dense(hidden: Any, layers: Sequence[Layer]) -> Any:  # noqa: ANN401 - Keras tensors
@@ -49,14 +49,68 @@ def stack_convolutions(hidden: Any, blocks: Sequence[Block]) -> Any:  # noqa: AN
         if block.batch_norm:
             hidden = keras.layers.BatchNormalization(name=f"conv_norm_{number}")(hidden)
         if block.pool > 1:
-            if hidden.shape[1] < block.pool:
-                raise SettingsError(
-                    f"block {number} of the network keeps one of {block.pool} frames, but only "
-                    f"{hidden.shape[1]} come to it; use a longer window, or fewer or smaller pools"
-                )
+            check_pool(number, block.pool, hidden.shape[1])
             hidden = keras.layers.MaxPooling1D(block.pool, name=f"conv_pool_{number}")(hidden)
         hidden = drop(hidden, block.dropout, f"conv_dropout_{number}")
     return hidden
+
+
+def stack_convolutions_2d(hidden: Any, blocks: Sequence[Block2d]) -> Any:  # noqa: ANN401 - Keras tensors
+    """Return what blocks of convolutions make of a picture [shape=(batch, n_frames, n_bands, n)].
+
+    Raises
+    ------
+    SettingsError
+        Where pooling leaves no frame.
+    """
+    keras = load_tensorflow().keras
+    for number, block in enumerate(blocks, start=1):
+        hidden = keras.layers.Conv2D(
+            block.filters,
+            block.kernel,
+            strides=block.stride,
+            padding="same",
+            use_bias=False,
+            name=f"conv2d_{number}",
+        )(hidden)
+        hidden = keras.layers.BatchNormalization(name=f"conv2d_norm_{number}")(hidden)
+        hidden = keras.layers.ReLU(name=f"conv2d_relu_{number}")(hidden)
+        if block.pool > 1:
+            check_pool(number, block.pool, hidden.shape[1])
+            hidden = keras.layers.MaxPooling2D((block.pool, 1), name=f"conv2d_pool_{number}")(hidden)
+        hidden = drop(hidden, block.dropout, f"conv2d_dropout_{number}")
+    return hidden
+
+
+def check_pool(number: int, pool: int, n_frames: int) -> None:
+    """Refuse a pool that leaves no frame.
+
+    Raises
+    ------
+    SettingsError
+        Where it does.
+    """
+    if n_frames < pool:
+        raise SettingsError(
+            f"block {number} of the network keeps one of {pool} frames, but only {n_frames} come to it; use "
+            "a longer window, or fewer or smaller pools"
+        )
+
+
+def attend(states: Any, n_units: int) -> Any:  # noqa: ANN401 - Keras tensors
+    """Return the mean over time of states [shape=(batch, n_frames, n)], each weighed by attention.
+
+    References
+    ----------
+    Yang et al., "Hierarchical attention networks for document classification", 2016: equations 5 to 7.
+    """
+    layers = load_tensorflow().keras.layers
+    tried = layers.Dense(n_units, activation="tanh", name="attention_hidden")(states)
+    scores = layers.Dense(1, use_bias=False, name="attention_score")(tried)
+    # A vector, for which TFLite's softmax over the last axis needs no transposition.
+    scores = layers.Flatten(name="attention_scores")(scores)
+    weights = layers.Softmax(name="attention_weights")(scores)
+    return layers.Dot(axes=1, name="attention")([weights, states])
 
 
 def stack_lstm(hidden: Any, units: Sequence[int], dropout: float, *, bidirectional: bool) -> Any:  # noqa: ANN401

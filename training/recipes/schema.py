@@ -246,6 +246,47 @@ class ConvGruAttention(Section, frozen=True, kw_only=True, tag_field="kind", tag
     layers: tuple[Layer, ...] = ()
 
 
+class Block2d(Section, frozen=True, kw_only=True):
+    """A convolution over time and bands, its normalisation, ReLU, and what follows them."""
+
+    filters: Count
+    kernel: Count = 3
+    """Frames, and bands, that it sees."""
+    stride: tuple[Count, Count] = (1, 1)
+    """Step between its places, in frames and in bands."""
+    pool: Count = 1
+    """Neighbouring frames of which the largest is kept."""
+    dropout: Share = 0.0
+
+
+class Conv2dGruAttention(Section, frozen=True, kw_only=True, tag_field="kind", tag="conv2d-gru-attention"):
+    """Bands as a picture, the other columns beside it; a recurrent layer, and a mean weighed by attention."""
+
+    n_bands: Count
+    """Columns in front, neighbours of which are alike: mel bands."""
+    blocks2d: tuple[Block2d, ...]
+    """Over the bands."""
+    blocks: tuple[Block, ...] = ()
+    """Over the other columns."""
+    joined: Layer
+    """What brings both together, frame by frame."""
+    units: Count
+    """Size of the recurrent layer's state, in each direction."""
+    dropout: Share = 0.0
+    """Behind the mean over time."""
+    layers: tuple[Layer, ...] = ()
+
+
+Single: TypeAlias = Dense | Conv | Lstm | ConvLstm | ConvGruAttention | Conv2dGruAttention
+"""Kinds of networks that stand alone, or with others in an ensemble."""
+
+
+class Ensemble(Section, frozen=True, kw_only=True, tag_field="kind", tag="ensemble"):
+    """Networks side by side, each trained with a seed of its own; their mean is the model's answer."""
+
+    members: Annotated[tuple[Single, ...], msgspec.Meta(min_length=2)]
+
+
 class Forest(Section, frozen=True, kw_only=True, tag_field="kind", tag="random-forest"):
     """Scikit-learn's random forest."""
 
@@ -269,7 +310,7 @@ class Svm(Section, frozen=True, kw_only=True, tag_field="kind", tag="svm"):
     kernel: Literal["rbf", "linear"] = "rbf"
 
 
-Network: TypeAlias = Dense | Conv | Lstm | ConvLstm | ConvGruAttention
+Network: TypeAlias = Single | Ensemble
 """Kinds of models that Keras trains, and that are shipped as TFLite."""
 Estimator: TypeAlias = Forest | Neighbours | Svm
 """Kinds of models that scikit-learn fits, and that are shipped as skops archives."""
@@ -300,8 +341,6 @@ class Fitting(Section, frozen=True, kw_only=True):
     """Epochs without a higher accuracy on the inner part until the learning rate falls (plateau)."""
     rate_factor: Part = 0.5
     """What it is multiplied by then."""
-    n_members: Count = 1
-    """Networks that are trained, each with a seed of its own; their mean probabilities are the model's."""
     refit: bool = False
     """Whether the network is then trained again, for as many epochs as were best, on the inner part too."""
 

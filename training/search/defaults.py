@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from training.recipes.schema import Conv, ConvGruAttention, ConvLstm, Dense, Forest, Lstm, Neighbours, Svm
+from training.recipes.schema import (
+    Conv,
+    Conv2dGruAttention,
+    ConvGruAttention,
+    ConvLstm,
+    Dense,
+    Ensemble,
+    Forest,
+    Lstm,
+    Neighbours,
+    Svm,
+)
 from training.search.space import Between, Choices, Dimension, Space
 
 if TYPE_CHECKING:
@@ -63,11 +74,14 @@ def _of_model(model: Network | Estimator) -> Iterator[tuple[str, Between | Choic
             yield from _blocks(model.blocks)
             yield from _recurrent(model.units)
             yield from _layers(model.layers)
-        case ConvGruAttention():
+        case ConvGruAttention() | Conv2dGruAttention():
             yield from _blocks(model.blocks)
             yield "model.units", _CELLS
             yield "model.dropout", _DROPOUT
             yield from _layers(model.layers)
+        case Ensemble():
+            # Its members are searched one by one, each as a recipe of its own.
+            return
         case Forest():
             yield "model.n_trees", Choices(choices=(100, 200, 400))
             yield "model.max_depth", Between(low=5, high=40)
