@@ -45,6 +45,7 @@ _PRECISIONS = (0.6, 0.7, 0.8, 0.9)
 _N_PRECISE = 50
 """Windows that a threshold must leave, at the least: fewer tell no precision."""
 _LEAST_CLASSES = 2
+_CHANNELS = ("speech", "song")
 ADAPTED = "/adapted"
 """Behind a protocol's name: with features normalised by the unheard speaker's other clips, unlabelled."""
 
@@ -321,11 +322,17 @@ def _parts(study: Study, own: Sequence[str]) -> list[tuple[str, npt.NDArray[np.b
     channels = np.asarray([clip.channel for clip in study.clips])
     corpora = np.asarray([clip.corpus for clip in study.clips])
     parts = [("all", np.ones(len(channels), dtype=np.bool_))]
-    parts += [(channel, channels == channel) for channel in ("speech", "song")]
+    parts += [(channel, channels == channel) for channel in _CHANNELS]
     if len(own) > 1:
         # A list may be called anything: none may take the place of a part.
         taken = {name for name, _ in parts}
-        parts += [(f"corpus-{name}" if name in taken else name, corpora == name) for name in own]
+        for name in own:
+            of_corpus = corpora == name
+            shown = f"corpus-{name}" if name in taken else name
+            parts.append((shown, of_corpus))
+            both = [(f"{shown}-{channel}", of_corpus & (channels == channel)) for channel in _CHANNELS]
+            # Where it has one of them alone, that is the corpus itself.
+            parts += both if all(members.any() for _, members in both) else []
     return parts
 
 

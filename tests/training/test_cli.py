@@ -299,6 +299,18 @@ def test_the_other_corpus_is_no_ones_own_wherever_it_stands(
     assert found.corpora == ["nemo"]
 
 
+def test_several_corpora_are_tested_on_each_other(
+    here: Path, corpus_folder: Path, other_folder: Path
+) -> None:
+    asked = ["evaluate", "forest.toml", "--protocols", "cross", "--data", str(other_folder)]
+    assert cli.main(with_data(*asked, data=corpus_folder)) == 0
+    found = evaluation.read(here / "models" / "forest")
+    assert found is not None
+    assert found.corpora == ["ravdess", "nemo"]
+    assert "cross/nemo-to-ravdess/four" in found.scores
+    assert "--cross" not in found.commands["cross"]
+
+
 def test_all_recipes_in_one_table(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "models").mkdir()
     for suffix in (".md", ".csv", ".json"):

@@ -255,7 +255,8 @@ def test_results_do_not_depend_on_who_works(both_forest: Study, tmp_path: Path) 
 def test_several_corpora_of_ones_own_are_scored_apart_too(both_forest: Study) -> None:
     found = run(both_forest, ["random"], own=["ravdess", "nemo"])
     parts = found.scores["random"]["clips"]
-    assert list(parts) == ["all", "speech", "song", "ravdess", "nemo"]
+    assert list(parts) == ["all", "speech", "song", "ravdess", "ravdess-speech", "ravdess-song", "nemo"]
+    assert parts["ravdess"].n == parts["ravdess-speech"].n + parts["ravdess-song"].n
     assert parts["all"].n == parts["ravdess"].n + parts["nemo"].n
 
 

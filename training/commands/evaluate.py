@@ -54,9 +54,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     options.add_data(parser)
     parser.add_argument(
         "--cross",
-        default=DEFAULT_CROSS,
         metavar="DATA",
-        help=f"the other corpus of the cross protocol, as --data takes it (default: {DEFAULT_CROSS})",
+        help="the other corpus of the cross protocol, as --data takes it (default: "
+        f"{DEFAULT_CROSS}; none where --data names several, which are then tested on each other)",
     )
     options.add_out(parser)
     options.add_cache(parser)
@@ -164,9 +164,12 @@ def _corpora(arguments: argparse.Namespace, asked: Sequence[Protocol]) -> tuple[
     own = list(open_corpora(arguments.data, meanings).labels)
     if "cross" not in asked:
         return own, arguments.data
-    if not set(own).isdisjoint(open_corpora([arguments.cross], meanings).labels):
-        raise CorpusError(f"--cross is {arguments.cross}, as is --data; wanted another corpus")
-    return own, [*arguments.data, arguments.cross]
+    if arguments.cross is None and len(own) > 1:
+        return own, arguments.data
+    other = arguments.cross or DEFAULT_CROSS
+    if not set(own).isdisjoint(open_corpora([other], meanings).labels):
+        raise CorpusError(f"--cross is {other}, as is --data; wanted another corpus")
+    return own, [*arguments.data, other]
 
 
 def _protocols(text: str) -> list[Protocol]:
@@ -186,7 +189,7 @@ def _protocols(text: str) -> list[Protocol]:
 def _command(arguments: argparse.Namespace, protocol: str) -> str:
     words = ["tonewatch-train", "evaluate", arguments.recipe, "--protocols", protocol]
     words += ["--seeds", str(arguments.seeds), *options.data_words(arguments)]
-    if protocol == "cross" and arguments.cross != DEFAULT_CROSS:
+    if protocol == "cross" and arguments.cross is not None:
         words += ["--cross", arguments.cross]
     return shlex.join(words)
 
