@@ -141,7 +141,7 @@ def _mean(
 
 
 def _comparable(parts: dict[str, Scores]) -> Scores:
-    """Return the scores of the clips that all rows have in common, also those of a model of several corpora."""
+    """Return the scores of the clips that all rows share: of one corpus, also for a model of several."""
     return parts.get(_CORPUS, parts["all"])
 
 
