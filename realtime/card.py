@@ -64,6 +64,15 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     """By label, for those that occur; may be empty."""
 
 
+class Coverage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a threshold leaves of strangers' windows, none of which helped to find it."""
+
+    share: float
+    """Of all windows with a voice, those that reach it: the others are `unknown`."""
+    precision: float
+    """Share of these that are right; 0 where there are none."""
+
+
 class Export(msgspec.Struct, frozen=True, kw_only=True):
     """What one way to store the weights costs, and what it leaves of the model."""
 
@@ -128,6 +137,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     thresholds: dict[str, float] = {}
     """Smoothed probability from which on predictions reach a precision, by that precision; for those who
     choose a `min_probability`, none is applied by itself. May be empty."""
+    coverage: dict[str, Coverage] = {}
+    """By the same precisions, what the thresholds leave of the speaker protocol's test parts; or empty."""
     input_shape: list[int]
     output_shape: list[int]
     quantisation: Literal["float32", "float16", "int8"] = "float32"

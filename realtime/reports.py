@@ -13,7 +13,7 @@ from realtime import messages
 from realtime.types import Prediction, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rich.console import Console
 
@@ -220,11 +220,8 @@ def print_card(console: Console, card: Card) -> None:
         if len(labels) < len(card.labels):
             console.print(f"{corpus} knows only: {', '.join(labels)}", markup=False)
     console.print(f"licence: {card.training.licence}", markup=False)
-    for precision, probability in card.thresholds.items():
-        share = f"{float(precision):.0%}"
-        console.print(
-            f"of what it said of strangers with a probability of {probability:g} and more, {share} was right"
-        )
+    for line in _notes_on_thresholds(card):
+        console.print(line)
     if card.scores_note:
         console.print(card.scores_note, markup=False)
     table = Table(
@@ -242,6 +239,15 @@ def print_card(console: Console, card: Card) -> None:
         if part == "all" and "/" not in protocol:
             console.print(f"\n{protocol}, {unit}:")
             print_confusion(console, card.labels, card.labels, scores.confusion, scores.classes)
+
+
+def _notes_on_thresholds(card: Card) -> Iterator[str]:
+    for precision, probability in card.thresholds.items():
+        right = f"{float(precision):.0%} was right"
+        line = f"of what it said of strangers with a probability of {probability:g} and more, {right}"
+        if kept := card.coverage.get(precision):
+            line += f"; of others, it then judges {kept.share:.0%}, and {kept.precision:.0%} of that is right"
+        yield line
 
 
 def _print_exports(console: Console, card: Card) -> None:

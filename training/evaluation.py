@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from realtime.artifact import Scores
-from realtime.card import encode
+from realtime.card import Coverage, encode
 from realtime.errors import TrainingError
 from training.disk import put
 
@@ -65,6 +65,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Of one of the models."""
     thresholds: dict[str, float] = {}
     """By precision, the smoothed probability from which on so large a share of labels is right."""
+    coverage: dict[str, Coverage] = {}
+    """By precision, what that threshold leaves of strangers' windows, and how right they are."""
     scores: dict[str, dict[str, dict[str, Scores]]]
     """By protocol, unit (`clips`, `windows`) and part (`all`, `speech`, `song`)."""
 
@@ -89,6 +91,7 @@ def merge(old: Evaluation | None, new: Evaluation) -> Evaluation:
         seeds=old.seeds | new.seeds,
         cost=new.cost or old.cost,
         thresholds=new.thresholds or old.thresholds,
+        coverage=new.coverage or old.coverage,
         scores=_in_order(kept | new.scores),
     )
 
@@ -151,5 +154,6 @@ def into_card(card: Card, evaluation: Evaluation) -> Card:
         scores=evaluation.scores,
         scores_note=f"{_NOTE} Measured by: {commands}.",
         thresholds=evaluation.thresholds or card.thresholds,
+        coverage=evaluation.coverage or card.coverage,
         exports=exports,
     )

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.affect import EXCITED, QUIET
+from realtime.card import Coverage
 from training import evaluate, protocols
 from training.augmentation import CONDITIONS, Noises
 from training.dataset import Degraded
@@ -62,12 +63,15 @@ class Measured:
     thresholds
         By precision, the smoothed probability from which on so large a share of labels is right, on
         strangers' voices; empty without the speaker protocol.
+    coverage
+        By precision, what these thresholds leave of strangers' windows that did not help to find them.
     cost
         Of the first model, where it was asked for.
     """
 
     scores: dict[str, dict[str, dict[str, Scores]]]
     thresholds: dict[str, float]
+    coverage: dict[str, Coverage]
     cost: Cost | None
 
 
@@ -159,8 +163,9 @@ def measure(
     for name, by_seed in judged.items():
         scores |= _score(study, own, name, by_seed)
     thresholds = _thresholds(study, trained) if "speaker" in asked else {}
+    coverage = _coverage(study, judged["speaker"], thresholds) if thresholds else {}
     cost = measure_cost(study, trained[0].task, trained[0].fitted) if with_cost else None
-    return Measured(scores, thresholds, cost)
+    return Measured(scores, thresholds, coverage, cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,3 +359,17 @@ def _thresholds(study: Study, trained: Sequence[_Trained]) -> dict[str, float]:
     return evaluate.thresholds(
         np.concatenate(confidence), np.concatenate(right), _PRECISIONS, n_least=_N_PRECISE
     )
+
+
+def _coverage(study: Study, by_seed: _BySeed, thresholds: dict[str, float]) -> dict[str, Coverage]:
+    """Return, by precision, what its threshold leaves of the test parts' windows, and how right they are."""
+    smoothing = study.recipe.smoothing
+    outcomes = [outcome_of_windows(one, study.truth, by_seed.tested, smoothing) for one in by_seed.judged]
+    probabilities = np.concatenate([one.probabilities for one in outcomes])
+    right = probabilities.argmax(axis=1) == np.concatenate([one.truth for one in outcomes])
+    found = {}
+    for precision, threshold in thresholds.items():
+        kept = probabilities.max(axis=1) >= threshold
+        share, precise = kept.mean(), right[kept].mean() if kept.any() else 0.0
+        found[precision] = Coverage(share=round(float(share), 4), precision=round(float(precise), 4))
+    return found

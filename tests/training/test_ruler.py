@@ -313,3 +313,15 @@ def test_thresholds_come_from_inner_parts_alone(both_forest: Study, monkeypatch:
         "0.9": pytest.approx(0.9, abs=2e-4),
     }
     assert run(unsmoothed, ["random"]).thresholds == {}
+
+
+def test_thresholds_are_tried_on_test_parts(measured: Measured) -> None:
+    assert set(measured.coverage) == set(measured.thresholds)
+    windows = measured.scores["speaker"]["windows"]["all"]
+    by_threshold = sorted((measured.thresholds[name], measured.coverage[name]) for name in measured.coverage)
+    shares = [kept.share for _, kept in by_threshold]
+    assert shares == sorted(shares, reverse=True)
+    assert all(0 <= kept.precision <= 1 for _, kept in by_threshold)
+    # What is left, and right, is a part of all that is right.
+    assert all(kept.share * kept.precision <= windows.accuracy + 1e-3 for _, kept in by_threshold)
+    assert by_threshold[0][1].share > 0

@@ -151,6 +151,7 @@ def _write(
         versions=study.versions(),
         cost=measured.cost,
         thresholds=measured.thresholds,
+        coverage=measured.coverage,
         scores=measured.scores,
     )
     merged = evaluation.merge(evaluation.read(out), new)
