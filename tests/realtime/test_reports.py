@@ -16,6 +16,7 @@ from rich.console import Console
 from realtime import analysis, artifact, messages, reports
 from realtime.analysis import NO_VOICE, Analysis
 from realtime.artifact import ClassScores, Export, Scores
+from realtime.card import Coverage
 from realtime.types import Prediction, Segment, State, Status, Stream
 
 if TYPE_CHECKING:
@@ -230,6 +231,15 @@ def test_card(card: artifact.Card) -> None:
     diagonal = [row[1 + i] for i, row in enumerate(rows(text)[2:])]
     assert diagonal == ["1"] * 8
     assert math.isclose(card.scores["speaker"]["windows"]["all"].accuracy, 0.7)
+
+
+def test_what_thresholds_leave(card: artifact.Card) -> None:
+    kept = msgspec.structs.replace(
+        card, thresholds={"0.8": 0.6, "0.9": 0.75}, coverage={"0.8": Coverage(share=0.4, precision=0.78)}
+    )
+    text = printed(lambda console: reports.print_card(console, kept)).replace("\n", " ")
+    assert "with a probability of 0.6 and more, 80% was right; of others, it then judges 40%, and 78%" in text
+    assert text.count("of others, it then judges") == 1
 
 
 def test_card_of_several_trainings(card: artifact.Card) -> None:
