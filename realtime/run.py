@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
@@ -59,17 +60,21 @@ def run(
         After the last events of the interrupted stream were sent and the sinks closed.
     """
     outlets = FanOut(sinks, report)
+    is_over = False
     try:
         for chunk in source:
-            for event in recognizer.push(chunk):
-                outlets.emit(event)
+            outlets.emit(*recognizer.push(chunk))
             if not outlets.sinks:
                 return False
-        for event in recognizer.finish():
-            outlets.emit(event)
+        last = recognizer.finish()
+        # Those of a server come one by one, and what is left of them is for `stop` to say.
+        is_over = isinstance(last, list)
+        for events in [last] if isinstance(last, list) else ([event] for event in last):
+            outlets.emit(*events)
     except BaseException:
         # An interrupt, or a source that failed: what was heard so far is ended properly.
-        for event in recognizer.stop():
+        outlets.emit()
+        for event in () if is_over else recognizer.stop():
             outlets.emit(event)
         raise
     finally:
@@ -91,10 +96,15 @@ class FanOut:
     def __init__(self, sinks: Sequence[Sink], report: Callable[[str], None]) -> None:
         self.sinks = list(sinks)
         self._report = report
+        self._due: deque[tuple[Sink, Event]] = deque()
 
-    def emit(self, event: Event) -> None:
-        """Hand an event to every sink that is left."""
-        for sink in tuple(self.sinks):
+    def emit(self, *events: Event) -> None:
+        """Hand events to every sink that is left, after what an interrupt kept back; of none, just that."""
+        self._due += [(sink, event) for event in events for sink in self.sinks]
+        while self._due:
+            sink, event = self._due.popleft()
+            if sink not in self.sinks:
+                continue
             try:
                 sink.emit(event)
             except Exception as error:  # noqa: BLE001 - whatever ails one sink must not end the others

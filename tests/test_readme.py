@@ -53,21 +53,24 @@ def scores_table() -> str:
         if name.startswith("robust/")
         or name.endswith(("/four", "/four/adapted", "/arousal", "/arousal/adapted"))
     ]
+    # Of a model of several corpora each is shown apart: their mean tells of neither.
+    several = len(card.training.corpora) > 1
+    shown = ("ravdess", "ravdess-speech", "ravdess-song", "nemo") if several else ("all", "speech", "song")
+    first = "ravdess" if several else "all"
     rows = [
-        (name, unit, part)
-        for name in whole
-        for unit in ("clips", "windows")
-        for part in ("all", "speech", "song")
+        *((name, unit, part) for name in whole for unit in ("clips", "windows") for part in shown),
+        *((name, "clips", first if first in card.scores[name]["clips"] else "all") for name in others),
     ]
-    for name, unit, part in [*rows, *((name, "clips", "all") for name in others)]:
+    for name, unit, part in rows:
         s = card.scores[name][unit][part]
         lines.append(
             f"| {name} | {unit} | {part} | {s.n} | {with_interval(s.accuracy, s.ci95.get('accuracy'))} | "
             f"{with_interval(s.uar, s.ci95.get('uar'))} | {s.ece:.3f} |"
         )
     seeds = card.scores["speaker"]["clips"]["all"].n_seeds
+    data = "".join(f" --data {corpus}" for corpus in card.training.corpora) if several else ""
     return "\n".join(
-        [*lines, "", f"Made by `tonewatch-train evaluate {card.training.recipe} --seeds {seeds}`."]
+        [*lines, "", f"Made by `tonewatch-train evaluate {card.training.recipe} --seeds {seeds}{data}`."]
     )
 
 

@@ -108,6 +108,41 @@ def test_an_interrupt_ends_the_stream_properly(error: BaseException) -> None:
     assert sink.n_closed == 1
 
 
+def test_an_interrupt_between_two_sinks_keeps_no_event_from_the_second() -> None:
+    class Interrupted(FakeSink):
+        def emit(self, event: Event) -> None:
+            super().emit(event)
+            if len(self.events) == 2:
+                raise KeyboardInterrupt
+
+    one, other = Interrupted("one"), FakeSink("other")
+    with pytest.raises(KeyboardInterrupt):
+        listen([CHUNK] * 5, one, other)
+    assert [e.state for e in one.events if isinstance(e, Status)] == [
+        State.SILENT,
+        State.SILENT,
+        State.STOPPED,
+    ]
+    assert one.events == other.events
+
+
+def test_an_interrupt_among_the_last_events_repeats_none() -> None:
+    class Interrupted(FakeSink):
+        def emit(self, event: Event) -> None:
+            super().emit(event)
+            if len(self.events) == 2:
+                raise KeyboardInterrupt
+
+    sink = Interrupted("sink")
+    with pytest.raises(KeyboardInterrupt):
+        listen([CHUNK], sink)
+    assert [e.state for e in sink.events if isinstance(e, Status)] == [
+        State.SILENT,
+        State.RECOVERING,
+        State.STOPPED,
+    ]
+
+
 def test_a_sink_that_cannot_be_closed_is_reported() -> None:
     class Stuck(FakeSink):
         def close(self) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -359,3 +360,11 @@ def test_the_digest_stays_as_words_change() -> None:
     same = parse_recipe("own", plain(window_s=1, fitting={"n_epochs": 3, "batch_size": 128}))
     assert digest(same) == digest(recipe)
     assert digest(replace(recipe, hop_s=1.0)) != digest(recipe)
+
+
+def test_the_digest_is_that_which_scores_were_measured_with() -> None:
+    """A setting that all recipes get must not make strangers of those that were measured before."""
+    folder = Path(__file__).parents[2] / "models"
+    for path in folder.glob("*/scores.json"):
+        measured = json.loads(path.read_bytes())["recipe_sha256"]
+        assert measured == digest(find_recipe(path.parent.name)), path.parent.name

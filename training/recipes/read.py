@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import MISSING, asdict, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 import msgspec
 
@@ -134,6 +134,10 @@ def parse_recipe(name: str, plain: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
+_NEWER_FEATURES: Final = frozenset({"audible_above_dbfs"})
+"""Settings of features that recipes were measured before."""
+
+
 def digest(recipe: Recipe) -> str:
     """Return the SHA-256 of everything in a recipe that shapes its models: not its words.
 
@@ -151,7 +155,12 @@ def digest(recipe: Recipe) -> str:
 def _said(value: object) -> Any:  # noqa: ANN401 - plain data
     """Return a setting as plain data, without what is left at its default."""
     if isinstance(value, FeatureSpec):
-        return value.to_dict()
+        plain = value.to_dict()
+        for entry in fields(value):
+            # The others stand there even at their defaults, as they did when the first recipes were measured.
+            if entry.name in _NEWER_FEATURES and plain[entry.name] == entry.default:
+                del plain[entry.name]
+        return plain
     if isinstance(value, tuple | list):
         return [_said(part) for part in value]
     if isinstance(value, Smoothing):
