@@ -156,11 +156,10 @@ def _said(value: object) -> Any:  # noqa: ANN401 - plain data
     """Return a setting as plain data, without what is left at its default."""
     if isinstance(value, FeatureSpec):
         plain = value.to_dict()
-        for entry in fields(value):
-            # The others stand there even at their defaults, as they did when the first recipes were measured.
-            if entry.name in _NEWER_FEATURES and plain[entry.name] == entry.default:
-                del plain[entry.name]
-        return plain
+        # The others stand there even at their defaults, as they did when the first recipes were measured.
+        defaults = {setting.name: setting.default for setting in fields(value)}
+        unsaid = {name for name in _NEWER_FEATURES if plain[name] == defaults[name]}
+        return {name: setting for name, setting in plain.items() if name not in unsaid}
     if isinstance(value, tuple | list):
         return [_said(part) for part in value]
     if isinstance(value, Smoothing):
