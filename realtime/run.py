@@ -67,10 +67,13 @@ def run(
             if not outlets.sinks:
                 return False
         last = recognizer.finish()
+        if isinstance(last, list):
+            outlets.queue(*last)
+            is_over = True
+            outlets.emit()
         # Those of a server come one by one, and what is left of them is for `stop` to say.
-        is_over = isinstance(last, list)
-        for events in [last] if isinstance(last, list) else ([event] for event in last):
-            outlets.emit(*events)
+        for event in () if is_over else last:
+            outlets.emit(event)
     except BaseException:
         # An interrupt, or a source that failed: what was heard so far is ended properly.
         outlets.emit()
@@ -98,9 +101,16 @@ class FanOut:
         self._report = report
         self._due: deque[tuple[Sink, Event]] = deque()
 
-    def emit(self, *events: Event) -> None:
-        """Hand events to every sink that is left, after what an interrupt kept back; of none, just that."""
+    def queue(self, *events: Event) -> None:
+        """Keep events for every sink that is left, until `emit`."""
         self._due += [(sink, event) for event in events for sink in self.sinks]
+
+    def emit(self, *events: Event) -> None:
+        """Hand events to every sink that is left, after what was queued and what an interrupt kept back.
+
+        The one that an interrupt meets half-way is not handed to the same sink again, which may have had it.
+        """
+        self.queue(*events)
         while self._due:
             sink, event = self._due.popleft()
             if sink not in self.sinks:

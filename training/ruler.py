@@ -163,7 +163,7 @@ def measure(
     for name, by_seed in judged.items():
         scores |= _score(study, own, name, by_seed)
     thresholds = _thresholds(study, trained) if "speaker" in asked else {}
-    coverage = _coverage(study, judged["speaker"], thresholds) if thresholds else {}
+    coverage = _coverage(study, trained, judged["speaker"], thresholds) if thresholds else {}
     cost = measure_cost(study, trained[0].task, trained[0].fitted) if with_cost else None
     return Measured(scores, thresholds, coverage, cost)
 
@@ -361,15 +361,31 @@ def _thresholds(study: Study, trained: Sequence[_Trained]) -> dict[str, float]:
     )
 
 
-def _coverage(study: Study, by_seed: _BySeed, thresholds: dict[str, float]) -> dict[str, Coverage]:
-    """Return, by precision, what its threshold leaves of the test parts' windows, and how right they are."""
-    smoothing = study.recipe.smoothing
-    outcomes = [outcome_of_windows(one, study.truth, by_seed.tested, smoothing) for one in by_seed.judged]
-    probabilities = np.concatenate([one.probabilities for one in outcomes])
-    right = probabilities.argmax(axis=1) == np.concatenate([one.truth for one in outcomes])
+def _coverage(
+    study: Study, trained: Sequence[_Trained], by_seed: _BySeed, precisions: Iterable[str]
+) -> dict[str, Coverage]:
+    """Return, by precision, what its threshold leaves of the test parts' windows, and how right they are.
+
+    Each speaker is in a test part and in another task's inner part: the threshold for a test part is found
+    anew without those that are in it.
+    """
+    strangers = [one for one in trained if one.task.group == "speaker"]
+    tests = {tuple(one.task.split.test.tolist()) for one in strangers}
+    kept: dict[str, list[npt.NDArray[np.bool_]]] = {precision: [] for precision in precisions}
+    right: list[npt.NDArray[np.bool_]] = []
+    for test in sorted(tests):
+        others = [one for one in strangers if not np.isin(one.task.split.inner, test).any()]
+        thresholds = _thresholds(study, others) if others else {}
+        for judged in by_seed.judged:
+            outcome = outcome_of_windows(judged, study.truth, np.asarray(test), study.recipe.smoothing)
+            right.append(outcome.probabilities.argmax(axis=1) == outcome.truth)
+            for precision, parts in kept.items():
+                # A precision that the others do not reach lets none pass.
+                parts.append(outcome.probabilities.max(axis=1) >= thresholds.get(precision, np.inf))
+    is_right = np.concatenate(right)
     found = {}
-    for precision, threshold in thresholds.items():
-        kept = probabilities.max(axis=1) >= threshold
-        share, precise = kept.mean(), right[kept].mean() if kept.any() else 0.0
+    for precision, parts in kept.items():
+        passes = np.concatenate(parts)
+        share, precise = passes.mean(), is_right[passes].mean() if passes.any() else 0.0
         found[precision] = Coverage(share=round(float(share), 4), precision=round(float(precise), 4))
     return found

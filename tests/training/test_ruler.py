@@ -325,3 +325,26 @@ def test_thresholds_are_tried_on_test_parts(measured: Measured) -> None:
     # What is left, and right, is a part of all that is right.
     assert all(kept.share * kept.precision <= windows.accuracy + 1e-3 for _, kept in by_threshold)
     assert by_threshold[0][1].share > 0
+
+
+def test_no_speaker_is_judged_by_thresholds_that_he_helped_to_find(
+    both_forest: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[set[int]] = []
+    thresholds = ruler._thresholds
+
+    def spy(study: Study, trained: Any) -> dict[str, float]:
+        inner = [one.task.split.inner for one in trained if one.task.group == "speaker"]
+        asked.append(set(np.concatenate(inner).tolist()))
+        return thresholds(study, trained)
+
+    monkeypatch.setattr(ruler, "_thresholds", spy)
+    monkeypatch.setattr(ruler, "_N_PRECISE", 5)
+    measured = run(both_forest, ["speaker"])
+    everyone, *of_others = asked
+    assert measured.coverage.keys() == measured.thresholds.keys()
+    assert of_others
+    # Each left out the inner part that is some test part, and each of these once.
+    left_out = [everyone - inner for inner in of_others]
+    assert all(left_out)
+    assert sum(map(len, left_out)) == len(everyone)
