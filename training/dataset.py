@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -37,6 +37,7 @@ _CODE = ("features/*.py", "sources/file.py", "sources/resample.py")
 _VARYING_CODE = ("chain.py", "effects.py", "noises.py", "rooms.py")
 _DEGRADING_CODE = (*_VARYING_CODE, "conditions.py")
 """What, within `training.augmentation`, decides about them too, unless clips are taken as they are."""
+_ANY_DBFS = -70.0
 _CLIPS_PER_TASK = 8
 
 
@@ -198,7 +199,9 @@ def extract(
     CorpusError
         Where a clip cannot be read, or the cache cannot be written.
     """
-    plan = _Plan(recipe.features, recipe.window, recipe.hop, variation)
+    # How loud a voice must be is decided when windows are joined: any level's are the same.
+    features = replace(recipe.features, audible_above_dbfs=_ANY_DBFS)
+    plan = _Plan(features, recipe.window, recipe.hop, variation)
     key = f"{plan.features!r} {plan.window} {plan.hop} {variation.describe()} {code_digest(variation)}"
     folder = cache / "windows" / hashlib.sha256(key.encode()).hexdigest()[:16]
     try:

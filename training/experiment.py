@@ -117,7 +117,8 @@ def run(
     if not recipe.is_network:
         watcher.advance()
     best = max((epoch.inner_accuracy for epoch in fitted.history), default=None)
-    watcher.end("" if best is None else f"inner accuracy {best:.3f} at best")
+    whose = f" (the first of {n_members} networks)" if n_members > 1 else ""
+    watcher.end("" if best is None else f"inner accuracy {best:.3f} at best{whose}")
     if measured is not None and not measured.is_of(
         digest(recipe), list(corpus.labels), gathered.data_sha256(list(corpus.labels))
     ):

@@ -331,14 +331,22 @@ def _parts(study: Study, own: Sequence[str]) -> list[tuple[str, npt.NDArray[np.b
     if len(own) > 1:
         # A list may be called anything: none may take the place of a part.
         taken = {name for name, _ in parts}
-        for name in own:
+        for name, shown in [(name, _free(name, taken)) for name in own]:
             of_corpus = corpora == name
-            shown = f"corpus-{name}" if name in taken else name
             parts.append((shown, of_corpus))
-            both = [(f"{shown}-{channel}", of_corpus & (channels == channel)) for channel in _CHANNELS]
+            both = [(channel, of_corpus & (channels == channel)) for channel in _CHANNELS]
             # Where it has one of them alone, that is the corpus itself.
-            parts += both if all(members.any() for _, members in both) else []
+            if all(members.any() for _, members in both):
+                parts += [(_free(f"{shown}-{channel}", taken), members) for channel, members in both]
     return parts
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return a name that is not taken yet, and take it."""
+    while name in taken:
+        name = f"corpus-{name}"
+    taken.add(name)
+    return name
 
 
 def _thresholds(study: Study, trained: Sequence[_Trained]) -> dict[str, float]:

@@ -125,6 +125,18 @@ def test_a_degraded_clip_stands_for_the_clip(recipe: Recipe, clips: list[Clip], 
     )
 
 
+def test_another_level_of_voices_reads_no_audio_again(
+    recipe: Recipe, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = extract(recipe, clips, tmp_path)
+    monkeypatch.setattr(dataset, "read_clip", lambda *_: pytest.fail("audio was read again"))
+    deaf = replace(recipe, features=replace(recipe.features, audible_above_dbfs=0.0))
+    again = extract(deaf, clips, tmp_path)
+    assert np.array_equal(first.features, again.features)
+    assert first.voiced.any()
+    assert not again.voiced.any()
+
+
 @pytest.mark.parametrize("variation", [AsItIs(), copies()], ids=["as it is", "copies"])
 def test_a_second_run_reads_no_audio(
     recipe: Recipe, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variation: Variation

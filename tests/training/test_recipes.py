@@ -48,12 +48,21 @@ PLAIN: dict[str, Any] = {
     "fitting": {"n_epochs": 3},
 }
 FRAMES = {"output": "frames", "families": [{"kind": "mfcc", "n": 8}]}
+PICTURE = {"output": "frames", "families": [{"kind": "mel", "n": 8}, {"kind": "level"}]}
+MEMBER = {"kind": "conv", "blocks": [{"filters": 4}]}
 
 
 def plain(**changes: Any) -> dict[str, Any]:
     """Return a recipe's plain data with other values; without the keys whose value is None."""
     merged = {**copy.deepcopy(PLAIN), **changes}
     return {key: value for key, value in merged.items() if value is not None}
+
+
+def picture(**changes: Any) -> dict[str, Any]:
+    """Return the settings of a network that sees bands as a picture, with other values."""
+    blocks = {"blocks2d": [{"filters": 4, "stride": [2, 2]}], "blocks": [{"filters": 4, "pool": 2}]}
+    others = {"joined": {"units": 4}, "units": 4}
+    return {"kind": "conv2d-gru-attention", "n_bands": 8, **blocks, **others, **changes}
 
 
 def refusal(**changes: Any) -> str:
@@ -235,6 +244,54 @@ def test_defaults_stand_where_nothing_is_said() -> None:
         ({"labels": ["happy"]}, "wanted two or more of"),
         ({"labels": ["happy", "joyful"]}, "['happy', 'joyful']; wanted two or more of ['neutral',"),
         ({"labels": ["happy", "happy"]}, "wanted two or more of"),
+        (
+            {"features": FRAMES, "selection": None, "model": {"kind": "ensemble", "members": [MEMBER]}},
+            "model.members is ",
+        ),
+        (
+            {"model": {"kind": "ensemble", "members": [MEMBER, {"kind": "svm"}]}},
+            "model.members[1].kind: unknown kind 'svm'; ",
+        ),
+        (
+            {"model": {"kind": "ensemble", "members": [{**MEMBER, "kind": "con"}, MEMBER]}},
+            "model.members[0].kind: unknown kind 'con'; did you mean 'conv'?",
+        ),
+        (
+            {
+                "features": FRAMES,
+                "selection": None,
+                "model": {"kind": "ensemble", "members": [MEMBER, PLAIN["model"]]},
+            },
+            "output is 'frames'; wanted 'pooled' for a model of kind 'dense'",
+        ),
+        (
+            {"features": PICTURE, "selection": None, "model": picture(n_bands=9)},
+            "n_bands is 9, and the columns in front are 8 mel bands; wanted at least so many",
+        ),
+        (
+            {"features": FRAMES, "selection": None, "model": picture()},
+            "n_bands is 8, and the columns in front are mfcc; wanted at least",
+        ),
+        (
+            {
+                "features": PICTURE,
+                "selection": {"method": "mutual-information", "n_features": 8},
+                "model": picture(),
+            },
+            "8 mel bands, of which a selection leaves some; wanted",
+        ),
+        (
+            {"features": PICTURE, "selection": None, "model": picture(blocks=[])},
+            "of 38 frames, blocks2d leave 19 and blocks 38; wanted equally many",
+        ),
+        (
+            {
+                "features": PICTURE | {"families": PICTURE["families"][:1]},
+                "selection": None,
+                "model": picture(),
+            },
+            "blocks go over the columns beside the bands, and there are none",
+        ),
         ({"balance": "oversampled"}, "balance is 'oversampled'; did you mean 'oversample'?"),
         ({"window_s": 0.99}, "window_s is 0.99 s; wanted a multiple of the frame step, 0.025 s, such as 1"),
         ({"hop_s": 0.0}, "hop_s is 0.0 s; wanted a multiple"),
@@ -360,6 +417,13 @@ def test_the_digest_stays_as_words_change() -> None:
     same = parse_recipe("own", plain(window_s=1, fitting={"n_epochs": 3, "batch_size": 128}))
     assert digest(same) == digest(recipe)
     assert digest(replace(recipe, hop_s=1.0)) != digest(recipe)
+
+
+def test_ensembles_see_what_their_members_see() -> None:
+    two = {"kind": "ensemble", "members": [PLAIN["model"]] * 2}
+    assert not parse_recipe("own", plain(model=two)).sees_frames
+    two = {"kind": "ensemble", "members": [MEMBER, picture()]}
+    assert parse_recipe("own", plain(features=PICTURE, selection=None, model=two)).sees_frames
 
 
 def test_the_digest_is_that_which_scores_were_measured_with() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -348,3 +349,20 @@ def test_no_speaker_is_judged_by_thresholds_that_he_helped_to_find(
     left_out = [everyone - inner for inner in of_others]
     assert all(left_out)
     assert sum(map(len, left_out)) == len(everyone)
+
+
+def test_no_part_takes_the_place_of_another() -> None:
+    corpora = ["all", "corpus-all", "ravdess", "ravdess-speech"]
+    clips = [
+        SimpleNamespace(corpus=name, channel=channel) for name in corpora for channel in ("speech", "song")
+    ]
+    study: Any = SimpleNamespace(clips=clips)
+    parts = ruler._parts(study, corpora)
+    names = [name for name, _ in parts]
+    assert len(set(names)) == len(names) == 3 + 4 * 3
+    members = dict(parts)
+    of_corpus = [clip.corpus == "ravdess-speech" for clip in clips]
+    assert members["ravdess-speech"].tolist() == of_corpus
+    assert members["corpus-ravdess-speech"].tolist() == [
+        clip.corpus == "ravdess" and clip.channel == "speech" for clip in clips
+    ]

@@ -16,7 +16,8 @@ import msgspec
 
 from realtime.errors import FeatureError, SettingsError
 from realtime.features import FeatureSpec
-from realtime.types import LABELS, Smoothing
+from realtime.types import Smoothing
+from training.recipes.checks import check
 from training.recipes.schema import (
     Augmentation,
     Estimator,
@@ -26,6 +27,7 @@ from training.recipes.schema import (
     Reported,
     Section,
     Selection,
+    Single,
     Speakers,
 )
 
@@ -130,7 +132,9 @@ def parse_recipe(name: str, plain: Mapping[str, Any]) -> Recipe:
         if key not in sections and key != "features"
     }
     recipe = Recipe(name=name, features=spec, **sections, **rest)
-    _check(recipe)
+    if recipe.balance not in _BALANCES:
+        raise SettingsError(f"balance is {recipe.balance!r}{_hint(recipe.balance, _BALANCES)}")
+    check(recipe)
     return recipe
 
 
@@ -198,7 +202,8 @@ def _convert(where: str, value: object, kind: type[_T] | Any) -> Any:  # noqa: A
             raise SettingsError(f"{place}: unknown key {key!r}{_hint(key, _known_keys(kind))}") from None
         tag = _INVALID_TAG.match(what)
         if tag and place.endswith(".kind"):
-            near = _hint(tag["kind"], _known_kinds(kind))
+            # A member is of a kind that stands alone.
+            near = _hint(tag["kind"], _known_kinds(Single if ".members" in place else kind))
             raise SettingsError(f"{place}: unknown kind {tag['kind']!r}{near}") from None
         found = _look_up(value, place.removeprefix(where))
         raise SettingsError(f"{place} is {found!r}: {what[0].lower()}{what[1:]}") from None
@@ -247,47 +252,6 @@ def _sections(kind: Any) -> list[type[Any]]:  # noqa: ANN401 - a type, or a unio
     return [section for part in get_args(kind) for section in _sections(part)]
 
 
-def _check(recipe: Recipe) -> None:
-    """Refuse what is well-formed and makes no sense."""
-    in_order = tuple(label for label in LABELS if label in recipe.labels)
-    few = 2
-    if recipe.labels != in_order or len(recipe.labels) < few:
-        raise SettingsError(
-            f"labels are {list(recipe.labels)}; wanted two or more of {list(LABELS)}, in this order"
-        )
-    if recipe.balance not in _BALANCES:
-        raise SettingsError(f"balance is {recipe.balance!r}{_hint(recipe.balance, _BALANCES)}")
-    _check_lengths(recipe)
-    _check_input(recipe)
-    selection = recipe.selection
-    n_values = recipe.features.n_values
-    if selection.method != "none" and not 1 <= selection.n_features <= n_values:
-        raise SettingsError(
-            f"selection: n_features is {selection.n_features}; wanted 1 to {n_values}, the number computed"
-        )
-    if selection.method == "none" and selection.n_features:
-        raise SettingsError(
-            f"selection: n_features is {selection.n_features} without a method; wanted method 'forest' or "
-            "'mutual-information', or no n_features"
-        )
-    smoothing = recipe.smoothing
-    if not (0 < smoothing.alpha <= 1 and smoothing.n >= 1):
-        raise SettingsError(
-            f"smoothing: alpha is {smoothing.alpha:g} and n is {smoothing.n}; wanted alpha above 0 up to 1, "
-            "and n from 1 up"
-        )
-    if recipe.fitting.n_draws and recipe.balance in {"oversample", "downsample"}:
-        raise SettingsError(
-            f"fitting: n_draws is {recipe.fitting.n_draws} with balance {recipe.balance!r}, and both say how "
-            "often a window is seen; wanted balance 'class-weights' or 'none'"
-        )
-    if recipe.augmentation.n_copies and not recipe.augmentation.steps:
-        raise SettingsError(
-            f"augmentation: n_copies is {recipe.augmentation.n_copies} without steps; wanted steps that make "
-            "the copies differ, or n_copies 0"
-        )
-
-
 def _check_finite(where: str, value: object) -> None:
     """Refuse the numbers that TOML has and nobody can train with: every comparison with `nan` is false."""
     if isinstance(value, dict):
@@ -298,39 +262,3 @@ def _check_finite(where: str, value: object) -> None:
             _check_finite(f"{where}[{index}]", part)
     elif isinstance(value, float) and not math.isfinite(value):
         raise SettingsError(f"{where} is {value}; wanted a finite number")
-
-
-def _check_lengths(recipe: Recipe) -> None:
-    frame_s = recipe.features.frame_hop / recipe.features.sample_rate
-    for name, seconds in (("window_s", recipe.window_s), ("hop_s", recipe.hop_s)):
-        n_frames = round(seconds / frame_s)
-        if n_frames < 1 or abs(n_frames * frame_s - seconds) > 1e-6:  # noqa: PLR2004 - rounding of decimals
-            raise SettingsError(
-                f"{name} is {seconds} s; wanted a multiple of the frame step, {frame_s:g} s, "
-                f"such as {max(1, n_frames) * frame_s:g}"
-            )
-    if recipe.features.n_frames(recipe.window) < 1:
-        raise SettingsError(f"window_s is {recipe.window_s} s; wanted at least one frame in it")
-
-
-def _check_input(recipe: Recipe) -> None:
-    kind = type(recipe.model).__struct_config__.tag
-    pooled = isinstance(recipe.model, Estimator) or kind == "dense"
-    if pooled == recipe.sees_frames:
-        wanted = "pooled" if pooled else "frames"
-        raise SettingsError(
-            f"features: output is {recipe.features.output!r}; wanted {wanted!r} for a model of kind {kind!r}"
-        )
-    if recipe.sees_frames and recipe.selection.method == "forest":
-        # A forest ranks columns of a table; mutual information is as well defined for a column of frames.
-        raise SettingsError("selection: method 'forest' ranks pooled features; wanted none for frames")
-    if isinstance(recipe.model, Estimator) and recipe.speakers is not None:
-        raise SettingsError("speakers: only networks are trained for a speaker's mean; wanted no such table")
-    if isinstance(recipe.model, Estimator) and recipe.augmentation.inputs != Augmentation().inputs:
-        raise SettingsError("augmentation: inputs are varied for networks alone; wanted none of it")
-    if recipe.augmentation.inputs.n_time_masks and not recipe.sees_frames:
-        raise SettingsError(
-            "augmentation: n_time_masks cover frames; wanted none of them for pooled features"
-        )
-    if recipe.balance == "class-weights" and kind == "knn":
-        raise SettingsError("balance is 'class-weights', which 'knn' does not know; wanted 'oversample'")

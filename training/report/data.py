@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 Value = str | int | float | bool
 Unit = Literal["clips", "windows"]
+_MEMBER = re.compile(r"model\.members\.\d+\.kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class ReportData:
     clips
         The recordings.
     history
-        The epochs; empty for estimators, which have none.
+        The epochs, of an ensemble those of its first member; empty for estimators, which have none.
     judged
         The inner part's predictions.
     features
@@ -182,6 +184,11 @@ class ReportData:
     judged: Judged
     features: Features
     embedding: Embedding | None = None
+
+    @property
+    def n_networks(self) -> int:
+        """Number of networks that are asked together; one for an estimator too."""
+        return max(1, sum(_MEMBER.fullmatch(setting.name) is not None for setting in self.settings))
 
     def __post_init__(self) -> None:
         if list(self.labels) != self.card.labels:

@@ -36,6 +36,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     corpora: list[str]
     versions: dict[str, str]
+    n_networks: int = 1
+    """How many were trained to be asked together; the epochs are the first one's."""
     best_epoch: int | None
     """The one whose weights were kept; null where there are no epochs."""
     settings: dict[str, str | int | float | bool]
@@ -54,6 +56,7 @@ def history_of(data: ReportData) -> History:
         seed=training.seed,
         corpora=training.corpora,
         versions=training.versions,
+        n_networks=data.n_networks,
         best_epoch=best_epoch(data.history).number if data.history else None,
         settings=settings,
         epochs=msgspec.convert(data.history, list[EpochRecord], from_attributes=True),

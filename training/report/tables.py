@@ -133,7 +133,7 @@ def reliability(data: ReportData) -> Table:
 def epochs(data: ReportData) -> Table:
     """Return the training history."""
     return Table(
-        "Epochs.",
+        "Epochs." if data.n_networks == 1 else f"Epochs of the first of {data.n_networks} networks.",
         ("epoch", "loss", "accuracy", "inner loss", "inner accuracy", "learning rate"),
         tuple(
             (

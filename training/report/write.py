@@ -79,7 +79,7 @@ def charts(data: ReportData) -> tuple[Chart, ...]:
         judgements.chart_reliability(judged),
     ]
     if data.history:
-        found.append(curves.chart_training(data.history))
+        found.append(curves.chart_training(data.history, data.n_networks))
     found += [recordings.chart_classes(data.clips, labels), recordings.chart_speakers(data.clips)]
     if features.importances is not None:
         found.append(inputs.chart_importances(features, features.importances))

@@ -182,6 +182,17 @@ def test_the_history_is_data(files: ReportFiles, made_up: ReportData) -> None:
     assert history.best_epoch == max(made_up.history, key=lambda epoch: epoch.inner_accuracy).number
     assert history.settings["fitting.learning_rate"] == 0.001
     assert history.seed == 42
+    assert history.n_networks == 1
+
+
+def test_the_epochs_of_an_ensemble_are_said_to_be_its_firsts(small: ReportData, tmp_path: Path) -> None:
+    members = tuple(Setting(f"model.members.{number}.kind", "conv") for number in (1, 2, 3))
+    two = replace(small, settings=(Setting("model.kind", "ensemble"), *members), embedding=None)
+    files = write_report(two, tmp_path)
+    assert json.loads(files.history.read_bytes())["n_networks"] == 3
+    page = files.page.read_text()
+    assert "epochs of the first of 3 networks, number" in page
+    assert "Epochs of the first of 3 networks." in page
 
 
 def test_what_json_cannot_say_is_null(small: ReportData, tmp_path: Path) -> None:
