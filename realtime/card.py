@@ -147,7 +147,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     scores: dict[str, dict[str, dict[str, Scores]]] = {}
     """By protocol, unit and part. Protocols: `random`, `kfold`, `speaker`, and paths such as
     `speaker/adapted`, `cross/ravdess-nemo/four`, `cross/ravdess-nemo/four/adapted`, `robust/noise-10db`.
-    Units: `clips`, `windows` (in version 1 also `rooms`). Parts: `all`, `speech`, `song`."""
+    Units: `clips`, `windows` (in version 1 also `rooms`). Parts: `all`, `speech`, `song`; of several corpora
+    each of them too, whole and by channel: `ravdess`, `ravdess-speech`, `ravdess-song`, `nemo`."""
     scores_note: str = ""
     """What the scores were measured on, and the command that measures them again."""
     exports: dict[str, Export] = {}

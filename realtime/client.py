@@ -35,7 +35,7 @@ async def subscribe(
     streams: Sequence[str] = (),
     types: Sequence[Kind] = (),
     min_probability: float | None = None,
-    since: datetime | float | None = None,
+    since: datetime | float | str | None = None,
     token: str | None = None,
     tls: ssl.SSLContext | None = None,
     open_timeout_s: float = OPEN_TIMEOUT_S,
@@ -60,7 +60,8 @@ async def subscribe(
     min_probability
         Predictions below this are left out, 0 to 1.
     since
-        What was sent before as well: so many of the last seconds, or everything after a date.
+        What was sent before as well: so many of the last seconds, or everything after a date, which may be
+        a message's `sent` as JSON has it.
     token
         The server's token, if it has one.
     tls
@@ -124,8 +125,15 @@ class Place:
     """
 
     def __init__(
-        self, since: datetime | float | None = None, *, clock: Callable[[], float] = time.monotonic
+        self, since: datetime | float | str | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        if isinstance(since, str):
+            try:
+                since = datetime.fromisoformat(since)
+            except ValueError:
+                raise SubscriptionError(
+                    f"since is {since!r}; wanted a date, such as a message's `sent`, or a number of seconds"
+                ) from None
         if isinstance(since, datetime):
             if since.tzinfo is None:
                 raise SubscriptionError(

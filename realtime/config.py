@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
@@ -26,6 +27,18 @@ TOKEN_VARIABLE = "TONEWATCH_TOKEN"  # noqa: S105 - the name of one
 _PLACES = ("input", "device", "demo")
 _TOKENS = ("token", "token_file")
 _JUDGES = ("serve", "to")
+# Unlike enough that the nearest key is no help.
+_NEAR = 0.5
+_TYPES = {
+    "array": 'a list, such as ["a", "b"]',
+    "str": "text in quotes",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+}
+_WRONG_TYPE = re.compile(
+    r"(?:Expected `(?P<types>[^`]*)`, got `[^`]*`|Invalid enum value .*) - at `\$\.(?P<name>\w+)(?:\[.*)?`"
+)
 _SERVING = ("insecure", "cert", "key", "origin", "capacity")
 
 SampleFormat = Literal["s16le", "s24le", "s32le", "f32le", "u8"]
@@ -100,7 +113,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             (_TOKENS, "one of them"),
             (_JUDGES, "one place where it is judged"),
         ):
-            chosen = [name for name in names if getattr(self, name) not in (None, False)]
+            # The first microphone is number 0, which equals False.
+            given = {name: getattr(self, name) for name in names}
+            chosen = [name for name, value in given.items() if value is not None and value is not False]
             if len(chosen) > 1:
                 raise SettingsError(f"{' and '.join(chosen)} are given; wanted {wanted}")
         if (self.cert is None) != (self.key is None):
@@ -263,14 +278,32 @@ def _check_keys(path: Path, stored: Mapping[str, Any]) -> None:
     known = Settings.__struct_fields__
     for key in stored:
         if key not in known:
-            near = get_close_matches(key, known, n=1, cutoff=0)
-            raise SettingsError(f"{path}: unknown key {key!r}; the nearest known one is {near[0]!r}")
+            if isinstance(stored[key], dict):
+                raise SettingsError(f"{path}: found a table [{key}]; wanted settings outside of tables")
+            near = get_close_matches(key, known, n=1, cutoff=_NEAR)
+            hint = f"the nearest known one is {near[0]!r}" if near else f"wanted some of {', '.join(known)}"
+            raise SettingsError(f"{path}: unknown key {key!r}; {hint}")
 
 
 def _convert(values: Mapping[str, Any], where: str) -> Settings:
     try:
         return msgspec.convert(dict(values), Settings)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{where}{error}") from None
+        raise SettingsError(f"{where}{_in_words(error, values)}") from None
     except SettingsError as error:
         raise SettingsError(f"{where}{error}") from None
+
+
+def _in_words(error: msgspec.ValidationError, values: Mapping[str, Any]) -> str:
+    """Return what was found and what was wanted, where msgspec tells it in the words of programs."""
+    told = _WRONG_TYPE.fullmatch(str(error))
+    if told is None:
+        return str(error)
+    name = told["name"]
+    if told["types"] is None:
+        kind = next(entry.type for entry in msgspec.structs.fields(Settings) if entry.name == name)
+        wanted = f"one of {', '.join(get_args(kind))}"
+    else:
+        types = [part for part in told["types"].split(" | ") if part != "null"]
+        wanted = " or ".join(_TYPES.get(part, part) for part in types)
+    return f"{name} is {values[name]!r}; wanted {wanted}"

@@ -149,7 +149,8 @@ def _judge_handshake(url: str, error: Exception, *, has_token: bool) -> Exceptio
     if not isinstance(error, InvalidMessage):
         return SubscriptionError(f"{url}: found no WebSocket ({error}); wanted a Tonewatch server")
     if isinstance(error.__cause__, EOFError):
-        return UnreachableError("the server closed it at once")
+        hint = " (one with TLS does: is it wss:// or https://?)" if url.startswith("ws:") else ""
+        return UnreachableError(f"the server closed it at once{hint}")
     return SubscriptionError(f"{url}: found no web server ({error}); wanted a Tonewatch server")
 
 

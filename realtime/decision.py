@@ -32,6 +32,10 @@ class Smoother:
     """
 
     def __init__(self, smoothing: Smoothing, n_labels: int) -> None:
+        if not isinstance(smoothing, Smoothing):
+            raise SettingsError(
+                f"smoothing is {smoothing!r}; wanted a Smoothing, such as Smoothing(method='majority', n=5)"
+            )
         if smoothing.method not in {"exponential", "majority", "none"}:
             raise SettingsError(f"smoothing is {smoothing.method!r}; wanted exponential, majority or none")
         if not 0 < smoothing.alpha <= 1:

@@ -180,9 +180,12 @@ class Recognizer:
 
     def stop(self) -> list[Event]:
         """Return the last events of a stream that is broken off: samples in no window are counted as lost."""
-        self._position.dropped += self._extractor.n_unseen
+        n_rest = self._extractor.n_unseen
+        self._position.dropped += n_rest
         self._extractor.reset()
-        return [*self._segments.close(), self._enter(State.STOPPED, "the stream has ended")]
+        rest_s = n_rest / self.stream.sample_rate
+        detail = f"broken off: the last {rest_s:.2g} s are in no window" if n_rest else "the stream has ended"
+        return [*self._segments.close(), self._enter(State.STOPPED, detail)]
 
     def _feed(self, samples: FloatArray, queued_s: float) -> list[Event]:
         events: list[Event] = []

@@ -52,7 +52,7 @@ async def stream_audio(
     sample_rate: int,
     channels: int = 1,
     format: Literal["s16le", "f32le"] = "s16le",  # noqa: A002 - its name on the wire
-    name: str = "stream",
+    name: str | None = None,
     private: bool = False,
     realtime: bool = True,
     hop_s: float | None = None,
@@ -84,7 +84,7 @@ async def stream_audio(
     format
         Format of raw samples, and of what is sent: `s16le` or `f32le`.
     name
-        Names the stream, and is how the server knows it again.
+        Names the stream, and is how the server knows it again; the server chooses one where it is None.
     private
         Whether the events come here alone, not to the server's subscribers.
     realtime

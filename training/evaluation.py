@@ -68,7 +68,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     coverage: dict[str, Coverage] = {}
     """By precision, what that threshold leaves of strangers' windows, and how right they are."""
     scores: dict[str, dict[str, dict[str, Scores]]]
-    """By protocol, unit (`clips`, `windows`) and part (`all`, `speech`, `song`)."""
+    """By protocol, unit (`clips`, `windows`) and part (`all`, `speech`, `song`, of several corpora each)."""
 
     def is_of(self, recipe_sha256: str, corpora: list[str], data_sha256: str) -> bool:
         """Return whether it tells of that recipe, trained on these recordings."""

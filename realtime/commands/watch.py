@@ -19,7 +19,7 @@ from realtime.commands.options import (
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from realtime import messages
     from realtime.types import Event, Prediction, Sink, Status
@@ -41,7 +41,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument(
         "--min-probability",
-        dest="least",
         type=float,
         metavar="P",
         help="leave out predictions below this probability",
@@ -54,11 +53,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show messages until an interrupt comes, through whatever happens to the server."""
+    import msgspec  # noqa: PLC0415
+
     from realtime.background import Background  # noqa: PLC0415
     from realtime.client import subscribe  # noqa: PLC0415 - help is quick
     from realtime.commands.serving import token_of  # noqa: PLC0415
 
-    settings = settings_of(arguments, defaults={"output": "auto"}, ignored=("serve", "output"))
+    settings = settings_of(arguments, ignored=("serve",))
+    if settings.output == "none":
+        # That is for those who listen, with other places for events to go.
+        settings = msgspec.structs.replace(settings, output="auto")
     assert settings.to is not None
     output = output_of(settings)
     told = Background(
@@ -67,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             streams=arguments.streams or (),
             # Segments are for programs.
             types=() if output == "json" else ("prediction", "status"),
-            min_probability=arguments.least,
+            min_probability=settings.min_probability or None,
             token=token_of(settings),
         )
     )
@@ -78,7 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         screen = screen_of(settings)
         assert screen is not None
-        return 0 if show_events(told, screen, is_panel=output == "panel") else EXIT_SINKS_FAILED
+        is_shown = show_events(told, screen, arguments.streams or (), is_panel=output == "panel")
+        return 0 if is_shown else EXIT_SINKS_FAILED
     finally:
         told.close()
 
@@ -92,10 +97,13 @@ def show_messages(told: Iterable[messages.Message]) -> None:
         sys.stdout.flush()
 
 
-def show_events(told: Iterable[messages.Message], screen: Sink, *, is_panel: bool) -> bool:
-    """Show what messages tell of, and return whether it still can be shown at the end.
+def show_events(
+    told: Iterable[messages.Message], screen: Sink, wanted: Sequence[str] = (), *, is_panel: bool
+) -> bool:
+    """Show what messages tell of, of the streams that are wanted or all, until it cannot be shown any more.
 
-    Until there is a stream to show, what the server does is told on standard error.
+    Returns whether it still can at the end. Until there is a stream to show, what the server does is told on
+    standard error.
     """
     from realtime.remote import RemoteStreams  # noqa: PLC0415 - help is quick
     from realtime.run import FanOut  # noqa: PLC0415
@@ -110,7 +118,7 @@ def show_events(told: Iterable[messages.Message], screen: Sink, *, is_panel: boo
             if not events:
                 events = focus.aside(message)
                 if not (events and is_panel):
-                    tell_aside(message)
+                    tell_aside(message, wanted)
             for event in events:
                 for one in focus.events(event) if is_panel else [event]:
                     outlets.emit(one)
@@ -123,7 +131,7 @@ def show_events(told: Iterable[messages.Message], screen: Sink, *, is_panel: boo
             report(text)
 
 
-def tell_aside(message: messages.Message) -> None:
+def tell_aside(message: messages.Message, wanted: Sequence[str] = ()) -> None:
     """Tell of a message that is about no stream."""
     from realtime.messages import Error, Hello  # noqa: PLC0415 - help is quick
 
@@ -131,6 +139,8 @@ def tell_aside(message: messages.Message) -> None:
         report(message.message)
     elif isinstance(message, Hello) and not message.streams:
         report(_NOTHING)
+    elif isinstance(message, Hello) and (missing := set(wanted).difference(message.streams)):
+        report(f"the server hears {', '.join(message.streams)}: waits for {', '.join(sorted(missing))}")
 
 
 class Focus:

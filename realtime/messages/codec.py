@@ -12,6 +12,7 @@ from realtime import types
 from realtime.affect import affect
 from realtime.errors import ProtocolError, SubscriptionError
 from realtime.messages.structs import (
+    DEFAULT_NAME,
     FORMATS,
     HIGHEST_RATE,
     LONGEST_NAME,
@@ -159,7 +160,7 @@ def decode_client(data: str | bytes) -> ClientMessage:
 
 
 def _check_start(start: Start) -> None:
-    name = start.name
+    name = DEFAULT_NAME if start.name is None else start.name
     for is_right, found, wanted in (
         (
             LOWEST_RATE <= start.sample_rate <= HIGHEST_RATE,

@@ -43,7 +43,8 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 
 class _ServerMessage(_Message, frozen=True, kw_only=True):
     sent: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    """When the server sent it, RFC 3339 with microseconds, in UTC; no two are the same. `since` takes it."""
+    """Its date, RFC 3339 with microseconds, in UTC, later than all before; `hello` to a newcomer has the one
+    after which what follows begins, and what is told again has none. `since` takes it."""
 
 
 class Hello(_ServerMessage, frozen=True, kw_only=True, tag="hello"):
@@ -157,7 +158,7 @@ class Error(_ServerMessage, frozen=True, kw_only=True, tag="error"):
     """Something went wrong with this session, not with the stream."""
 
     code: str
-    """What it is, for programs: `bad_message`, `unsupported`, `too_large`, `name_taken`, `at_capacity`,
+    """What it is, for programs: `bad_message`, `unsupported`, `name_taken`, `at_capacity`,
     `rate_limited`, `stalled`, `bad_samples`, `leftover`, `slow_subscriber`, `disconnected`."""
     message: str
     """What it is, for people."""
@@ -183,10 +184,10 @@ class Start(_Message, frozen=True, kw_only=True, tag="start"):
     """Interleaved channels, 1 to 8; their mean is listened to."""
     format: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(FORMATS)})]
     """Format of a sample: `s16le` or `f32le`."""
-    name: Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": LONGEST_NAME})] = (
-        DEFAULT_NAME
-    )
-    """Names the stream: up to 64 printable characters."""
+    name: (
+        Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": LONGEST_NAME})] | None
+    ) = None
+    """Names the stream, up to 64 printable characters; by it a sender that was gone goes on."""
     private: bool = False
     """Whether the events go to this sender alone, not to subscribers."""
     realtime: bool = True

@@ -137,8 +137,10 @@ class Senders:
         ProtocolError
             The name is in use (`name_taken`), or the server does not offer what is asked for (`unsupported`).
         """
-        name = start.name
-        old = None if start.private else self._find(name)
+        # Without a name nobody can know whose stream it would be that goes on.
+        is_named = start.name is not None
+        name = start.name or messages.DEFAULT_NAME
+        old = self._find(name) if is_named and not start.private else None
         if old is not None and old.timer is None and self._is_silent(old):
             self.leave(old)
         if old is not None and old.timer is not None and _fits(start, old.start):
@@ -147,7 +149,7 @@ class Senders:
             self._break_off(old, "another stream takes its name")
             old = None
         if not start.private and (old is not None or name in self._publisher.streams):
-            if name != messages.DEFAULT_NAME:
+            if is_named:
                 raise ProtocolError(
                     "name_taken", f"found a stream named {name!r}; wanted another name: choose one"
                 )
@@ -348,4 +350,6 @@ class Senders:
 
 def _fits(one: Start, other: Start) -> bool:
     """Return whether the same stream can go on."""
-    return msgspec.structs.replace(one, backlog_s=0.0) == msgspec.structs.replace(other, backlog_s=0.0)
+    # Whoever was given a name comes back with it.
+    one, other = (msgspec.structs.replace(start, backlog_s=0.0, name=None) for start in (one, other))
+    return one == other

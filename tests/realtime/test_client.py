@@ -313,6 +313,8 @@ def test_a_past_can_be_asked_for() -> None:
     berlin = timezone(timedelta(hours=2))
     query, _ = asyncio.run(ask(since=datetime(2026, 7, 1, 12, tzinfo=berlin)))
     assert query == {"since": ["2026-07-01T10:00:00.000000Z"]}
+    query, _ = asyncio.run(ask(since="2026-07-01T10:00:00.000123Z"))
+    assert query == {"since": ["2026-07-01T10:00:00.000123Z"]}
 
 
 @pytest.mark.parametrize(
@@ -323,6 +325,7 @@ def test_a_past_can_be_asked_for() -> None:
         ({"streams": "kitchen"}, "streams is the text 'kitchen'; wanted a list"),
         ({"min_probability": 1.5}, "min_probability is 1.5"),
         ({"since": -1}, "since is -1"),
+        ({"since": "yesterday"}, "since is 'yesterday'; wanted a date"),
         ({"since": float("nan")}, "since is nan"),
         ({"since": datetime(2026, 1, 1)}, "without a time zone"),  # noqa: DTZ001 - that is the mistake
         ({"token": "two\nlines"}, "a token with characters that no token has"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,9 +52,10 @@ def test_none_passes_through() -> None:
         (Smoothing(alpha=1.5), "alpha is 1.5"),
         (Smoothing(method="majority", n=0), "n is 0"),
         (Smoothing(method="median"), "wanted exponential"),  # type: ignore[arg-type]
+        ("majority:5", "smoothing is 'majority:5'; wanted a Smoothing"),
     ],
 )
-def test_bad_smoothing_is_refused(smoothing: Smoothing, wanted: str) -> None:
+def test_bad_smoothing_is_refused(smoothing: Any, wanted: str) -> None:
     with pytest.raises(SettingsError, match=wanted):
         Smoother(smoothing, 3)
 

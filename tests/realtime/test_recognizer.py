@@ -268,6 +268,15 @@ def test_the_sources_own_state_is_passed_on_once() -> None:
     assert 2 <= len(many) <= 3, "told again every five seconds"
 
 
+def test_a_stream_that_is_broken_off_says_what_is_in_no_window() -> None:
+    recognizer = fresh()
+    recognizer.push(voiced(0.7))
+    *_, stopped = recognizer.stop()
+    assert isinstance(stopped, Status)
+    assert (stopped.state, stopped.dropped) == (State.STOPPED, round(0.7 * RATE))
+    assert stopped.detail == "broken off: the last 0.7 s are in no window"
+
+
 def test_finish_pads_the_last_window_and_says_stopped() -> None:
     recognizer = fresh()
     recognizer.push(voiced(0.7))

@@ -273,7 +273,7 @@ def test_goes_on_under_its_name_and_says_what_it_kept() -> None:
             assert isinstance(await following(stream), messages.Status)
             live.end()
             assert await rest(stream) == []
-        assert [start.name for start in starts] == ["stream", "stream-2"]
+        assert [start.name for start in starts] == [None, "stream-2"]
         assert [start.backlog_s for start in starts] == [0.0, 0.25]
 
     run(check)

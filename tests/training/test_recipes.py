@@ -281,6 +281,14 @@ def test_defaults_stand_where_nothing_is_said() -> None:
             "8 mel bands, of which a selection leaves some; wanted",
         ),
         (
+            {
+                "features": PICTURE,
+                "selection": None,
+                "model": picture(joined={"units": 4, "l2": 0.1}),
+            },
+            "joined has an l2 of 0.1; wanted it in layers alone",
+        ),
+        (
             {"features": PICTURE, "selection": None, "model": picture(blocks=[])},
             "of 38 frames, blocks2d leave 19 and blocks 38; wanted equally many",
         ),

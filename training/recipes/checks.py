@@ -115,6 +115,8 @@ def _check_picture(recipe: Recipe, model: Conv2dGruAttention) -> None:
             f"model: n_bands is {model.n_bands}, and the columns in front are {found}{chosen}; wanted at "
             "least so many mel bands as the first family, and no selection"
         )
+    if model.joined.l2:
+        raise SettingsError(f"model: joined has an l2 of {model.joined.l2:g}; wanted it in layers alone")
     n_frames = recipe.features.n_frames(recipe.window)
     n_bands_left, n_left = _n_left(n_frames, model.blocks2d), _n_left(n_frames, model.blocks)
     if model.n_bands == recipe.features.n_values:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from realtime import messages
+from realtime import cli, client, messages
 from realtime.commands.watch import Focus, show_events, show_messages
 from realtime.messages import to_message
 from realtime.sinks.console import LineConsole
 from realtime.types import Prediction, Segment, State, Status, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
     import pytest
 
     from realtime.types import Event
@@ -124,6 +127,31 @@ def test_lines_show_every_stream_with_its_name() -> None:
         "kitchen:",
         "porch:",
     ]
+
+
+def test_streams_that_are_waited_for_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    told = [messages.hello([KITCHEN, PORCH]), messages.hello([KITCHEN])]
+    assert show_events(told, Screen(), ["porch"], is_panel=True)
+    assert capsys.readouterr().err == "tonewatch: the server hears kitchen: waits for porch\n"
+
+
+def test_the_file_has_defaults_for_these_flags_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {}
+
+    async def subscribe(url: str, **filters: Any) -> AsyncIterator[messages.Message]:
+        asked.update(filters, url=url)
+        yield messages.hello([KITCHEN])
+
+    monkeypatch.setattr(client, "subscribe", subscribe)
+    path = tmp_path / "tonewatch.toml"
+    path.write_text('min_probability = 0.9\noutput = "json"\nserve = ":0"\n')
+    assert cli.main(["watch", "ws://127.0.0.1:1", "--config", str(path)]) == 0
+    assert asked["min_probability"] == 0.9
+    assert messages.decode(capsys.readouterr().out) == messages.hello([KITCHEN])
+    cli.main(["watch", "ws://127.0.0.1:1", "--config", str(path), "--min-probability", "0.5", "--lines"])
+    assert asked["min_probability"] == 0.5
 
 
 def test_a_screen_that_fails_is_reported(capsys: pytest.CaptureFixture[str]) -> None:

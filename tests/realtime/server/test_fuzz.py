@@ -165,8 +165,7 @@ def test_no_message_ends_the_parser() -> None:
             assert 1000 <= message.sample_rate <= 384_000
             assert 1 <= message.channels <= 8
             assert message.format in messages.FORMATS
-            assert 1 <= len(message.name) <= 64
-            assert message.name.isprintable()
+            assert message.name is None or (1 <= len(message.name) <= 64 and message.name.isprintable())
             assert 0 <= message.min_probability <= 1
             assert 0 <= message.backlog_s < math.inf
     # The fuzz is worth something: much of it is right, and much nearly.

@@ -247,7 +247,7 @@ _WRONG_TYPES: dict[str, list[object]] = {
     "sample_rate": ["16000", 16000.5, True, None, [], {}],
     "channels": ["1", 1.5, None, False],
     "format": [16, None, ["s16le"]],
-    "name": [1, None, ["a"], {}],
+    "name": [1, ["a"], {}],
     "private": ["yes", 1, None],
     "realtime": ["yes", 0, None],
     "backlog_s": ["1", None],

@@ -9,6 +9,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -262,6 +263,28 @@ def test_a_name_has_one_sender_and_the_default_one_is_numbered(server: EventServ
                 hello = await read(third)
                 assert isinstance(hello, Hello)
                 assert hello.streams == ("stream-2",)
+
+    asyncio.run(check())
+
+
+def test_without_a_name_nobody_goes_on_as_who_is_gone(server: EventServer, make_voice: MakeVoice) -> None:
+    nameless = Start(sample_rate=RATE, channels=1, format="s16le")
+
+    async def check() -> None:
+        async with connect(server.url + "?stream=stream&types=status") as watcher:
+            async with begin(server, nameless) as connection:
+                await send(connection, make_voice(1).tobytes(), 50_000)
+                await read_until(connection, State.STARTING)
+                connection.transport.abort()
+            await read_until(watcher, State.RECOVERING)
+            async with connect(audio_url(server)) as other:
+                await say(other, nameless)
+                hello = await read(other)
+                assert isinstance(hello, Hello)
+                assert hello.streams == ("stream-2",)
+            # By the name that the server gave him, the first one does.
+            async with begin(server, msgspec.structs.replace(nameless, name="stream")) as connection:
+                await read_until(connection, State.RECOVERING, "is back")
 
     asyncio.run(check())
 
