@@ -157,6 +157,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Of the folder's other files."""
 
 
+def is_of_rounded_weights(protocol: str) -> bool:
+    """Return whether a protocol's scores are of weights that were rounded, which `exports` sums up."""
+    return protocol.endswith(("/float16", "/int8"))
+
+
 class _Version(msgspec.Struct):
     format_version: int
 

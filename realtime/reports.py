@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from realtime import messages
+from realtime.card import is_of_rounded_weights
 from realtime.types import Prediction, Status
 
 if TYPE_CHECKING:
@@ -299,6 +300,7 @@ def _walk(card: Card) -> list[tuple[str, str, str, Scores]]:
     return [
         (protocol, unit, part, scores)
         for protocol, units in card.scores.items()
+        if not is_of_rounded_weights(protocol)
         for unit, parts in units.items()
         for part, scores in parts.items()
     ]

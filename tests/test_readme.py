@@ -20,6 +20,7 @@ import pytest
 import realtime
 from realtime import artifact, cli, config, messages
 from realtime.live import DEMO
+from realtime.server.access import check_token
 from realtime.server.engine import SharedModel
 from realtime.server.server import EventServer
 from realtime.types import State, Status, Stream
@@ -167,7 +168,9 @@ def test_every_state_and_setting_of_the_file_is_real(tmp_path: Path) -> None:
     stored, _recipe = blocks("toml")
     path = tmp_path / "tonewatch.toml"
     path.write_text(stored)
-    config.load({}, path)
+    token = config.load({}, path).token
+    assert token is not None
+    check_token(token, "the example")
     for name in config.Settings.__struct_fields__:
         assert f"{name} = " in stored
     table = messages.markdown_table()

@@ -171,6 +171,9 @@ def gather(
     n_copies = recipe.augmentation.n_copies
     copies = Copies(recipe.augmentation.steps, n_copies, COPIES_SEED, Noises(part="training"))
     variations: tuple[Variation, ...] = (AsItIs(), copies) if n_copies else (AsItIs(),)
+    for variation in variations:
+        # Noise that is missing is told of before minutes of features.
+        variation.describe()
     tables = []
     for variation, title in zip(variations, ("features", "features of varied copies"), strict=False):
         watcher.begin(title, len(clips))

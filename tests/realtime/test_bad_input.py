@@ -214,7 +214,7 @@ def test_standard_input_that_is_a_terminal(listen: Tonewatch, monkeypatch: pytes
     [
         ("hopp_s = 1", ["mine.toml", "unknown key 'hopp_s'", "'hop_s'"]),
         ("hop_s = ", ["mine.toml", "not TOML"]),
-        ("channels = 'two'", ["mine.toml", "Expected `int`, got `str`", "channels"]),
+        ("channels = 'two'", ["mine.toml", "channels is 'two'; wanted a whole number", "channels"]),
         (None, ["mine.toml", "No such file"]),
     ],
 )

@@ -255,7 +255,7 @@ def test_card_of_several_trainings(card: artifact.Card) -> None:
     rich = msgspec.structs.replace(
         card,
         runtime="skops",
-        scores={"speaker": units, "cross/ravdess-nemo/four/adapted": units},
+        scores={"speaker": units, "cross/ravdess-nemo/four/adapted": units, "speaker/int8": units},
         exports={
             "float32": Export(n_bytes=711_504, parity=5.4e-7, accuracy=0.61, uar=0.6),
             "int8": Export(n_bytes=211_504, parity=0.036),
@@ -281,6 +281,8 @@ def test_card_of_several_trainings(card: artifact.Card) -> None:
     ] in found
     # A long name is told whole.
     assert any(row[0] == "cross/ravdess-nemo/four/adapted" for row in found)
+    # The table of weights has it.
+    assert not any(row[0] == "speaker/int8" for row in found)
     assert "± is half of the 95% interval, over speakers\n" in text
     assert "means over 3 trainings, whose accuracies vary by 1.2 points" in text
     assert ["float32", "712 kB", "5e-07", "61.0%", "0.600"] in found

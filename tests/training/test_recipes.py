@@ -223,7 +223,10 @@ def test_defaults_stand_where_nothing_is_said() -> None:
         ({"selection": {"number": 3}}, "selection: unknown key 'number'"),
         # Kinds.
         ({"model": {"kind": "dens", "layers": []}}, "unknown kind 'dens'; did you mean 'dense'?"),
-        ({"model": {"layers": []}}, "missing required field `kind`"),
+        ({"model": {"kind": "svm", "layers": []}}, "model: unknown key 'layers'; wanted some of c"),
+        ({"model": {"kind": "conv", "layers": []}}, "model: blocks is missing; wanted it there"),
+        ({"model": {"kind": "dense", "layers": [{}]}}, "model.layers[0]: units is missing; wanted it there"),
+        ({"model": {"layers": []}}, "model: kind is missing; wanted it there"),
         (
             {"augmentation": {"n_copies": 1, "steps": [{"kind": "pitchshift"}]}},
             "augmentation.steps[0].kind: unknown kind 'pitchshift'; did you mean 'pitch-shift'?",

@@ -138,7 +138,8 @@ def run(arguments: argparse.Namespace) -> None:
     best = found.ranked[0]
     comments = search.explain(found, bench, space, _command(arguments))
     search.write_found(out, source, best.values, comments)
-    print(f"{out}: the recipe with the values of trial {best.number}")
+    worth = "" if found.is_better else ", which is no better than the recipe as it is"
+    print(f"{out}: the recipe with the values of trial {best.number}{worth}")
 
 
 def _check_numbers(arguments: argparse.Namespace) -> None:

@@ -48,6 +48,7 @@ _SECTIONS: dict[str, Any] = {
     "smoothing": Smoothing,
 }
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
+_MISSING = re.compile(r"Object missing required field `(?P<key>[^`]*)`")
 _INVALID_TAG = re.compile(r"Invalid value '(?P<kind>[^']*)'")
 _T = TypeVar("_T")
 
@@ -199,7 +200,11 @@ def _convert(where: str, value: object, kind: type[_T] | Any) -> Any:  # noqa: A
         unknown = _UNKNOWN.match(what)
         if unknown:
             key = unknown["key"]
-            raise SettingsError(f"{place}: unknown key {key!r}{_hint(key, _known_keys(kind))}") from None
+            known = _known_keys(kind, _look_up(value, place.removeprefix(where)))
+            raise SettingsError(f"{place}: unknown key {key!r}{_hint(key, known)}") from None
+        missing = _MISSING.match(what)
+        if missing:
+            raise SettingsError(f"{place}: {missing['key']} is missing; wanted it there") from None
         tag = _INVALID_TAG.match(what)
         if tag and place.endswith(".kind"):
             # A member is of a kind that stands alone.
@@ -225,9 +230,12 @@ def _hint(key: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; wanted some of {', '.join(choices)}"
 
 
-def _known_keys(kind: Any) -> list[str]:  # noqa: ANN401 - a type, or a union of types
-    """Return the keys of a section and of the sections in it."""
-    return [name for section in _sections(kind) for name in _names(section)]
+def _known_keys(kind: Any, found: object) -> list[str]:  # noqa: ANN401 - a type, or a union of types
+    """Return the keys of what was found, if it says its kind, or else of a section and of those in it."""
+    sections = _sections(kind)
+    if isinstance(found, dict) and "kind" in found:
+        sections = [one for one in sections if one.__struct_config__.tag == found["kind"]]
+    return [name for section in sections for name in _names(section)]
 
 
 def _known_kinds(kind: Any) -> list[str]:  # noqa: ANN401 - a type, or a union of types

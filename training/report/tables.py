@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from realtime.card import is_of_rounded_weights
 from training.metrics import N_CONFIDENCE_BINS
 from training.report import measures
 
@@ -47,6 +48,7 @@ def scores(data: ReportData) -> Table:
     every = [
         (protocol, unit, part, own)
         for protocol, units in data.card.scores.items()
+        if not is_of_rounded_weights(protocol)
         for unit, parts in units.items()
         for part, own in parts.items()
     ]

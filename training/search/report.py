@@ -56,7 +56,7 @@ def explain(found: Found, bench: Bench, space: Space, command: str) -> tuple[str
         if found.own
         else "The recipe as it is could not be judged."
     )
-    if found.own and best.score <= np.mean(found.own):
+    if not found.is_better:
         own += " Nothing better than that was found."
     judges = sorted({study.clips[i].speaker for fold in bench.folds for i in fold.judged})
     trials = (

@@ -50,6 +50,11 @@ class Found:
         whole = [tried for tried in self.tried if tried.state == "whole"]
         return tuple(sorted(whole, key=lambda tried: (-tried.score, tried.number)))
 
+    @property
+    def is_better(self) -> bool:
+        """Whether the best trial is better than the recipe as it is, where that could be judged."""
+        return not self.own or self.ranked[0].score > sum(self.own) / len(self.own)
+
 
 def search(
     bench: Bench,
