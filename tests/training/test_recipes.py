@@ -27,6 +27,7 @@ NAMES = (
     "lstm",
     "random-forest",
     "svm",
+    "trio-68",
 )
 WITHOUT = {
     "ann-392": (),
