@@ -226,11 +226,14 @@ class Sessions:
         path, _, query = request.path.partition("?")
         if path == EVENTS_PATH:
             try:
-                self._queries[connection] = parse_query(query, datetime.now(UTC))
+                wanted = parse_query(query, datetime.now(UTC))
             except ProtocolError as error:
                 self._counters.refused("query")
                 return connection.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
             self._half_open.pop(connection, None)
+            # One that was cut off since it asked is gone for good: nobody would ever take its query away.
+            if connection in self._connections:
+                self._queries[connection] = wanted
             return None
         self._half_open.pop(connection, None)
         # Whatever is longer is not even read.
