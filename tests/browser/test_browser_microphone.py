@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from realtime.server.engine import SharedModel
     from tests.browser.conftest import Complaints, OpenServer, Shoot
 
+expect = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright").expect
+
 TIMEOUT_MS = 20_000
 FAKE = ("--no-sandbox", "--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required")
 
@@ -134,7 +136,7 @@ def test_gives_predictions(
     page.get_by_role("button", name="Stop microphone").click()
     assert wait_for("stopped")["detail"] == "the stream has ended"
     page.get_by_role("button", name="Use microphone").first.wait_for()
-    assert page.locator(".microphone-panel").is_hidden()
+    expect(page.locator(".microphone-panel")).to_be_hidden()
     start(page)
     wait_for("prediction")
 
@@ -195,7 +197,7 @@ def test_refusal_is_explained(
     page = open_microphone_page(server.page_url, may=False)
     start(page)
     wait_for_words(page, "This page may not use the microphone. Allow it")
-    assert page.get_by_role("button", name="Use microphone").first.is_visible()
+    expect(page.get_by_role("button", name="Use microphone").first).to_be_visible()
     shoot(page, "microphone-denied")
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from realtime.types import FloatArray
     from tests.browser.conftest import Complaints, OpenPage, OpenServer, Shoot
 
+expect = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright").expect
+
 RATE = 16_000
 NAMED = "03-01-05-01-01-01-01.wav"
 """A name as RAVDESS writes it: an angry voice."""
@@ -207,24 +209,22 @@ def test_lossy_files_differ_by_their_decoders_alone(
 def test_picture_figures_and_playback(
     voice: FloatArray, tmp_path: Path, open_files: OpenFiles, shoot: Shoot
 ) -> None:
-    from playwright.sync_api import expect
-
     soundfile.write(tmp_path / NAMED, part(voice, 16_000, 1, 0, 30), 16_000)
     page = open_files()
     shoot(page, "files-empty")
     drop(page, tmp_path / NAMED)
     wait_until_done(page, 1)
     recording = page.locator("#files .recording")
-    assert recording.locator("h3").inner_text() == NAMED
+    expect(recording.locator("h3")).to_have_text(NAMED, use_inner_text=True)
     assert "its name says: angry" in recording.inner_text()
     assert is_coloured(page)
     shares = recording.locator(".figure").nth(0).locator(".row-value").all_inner_texts()
     assert abs(sum(int(share.rstrip("%")) for share in shares) - 100) <= len(shares)
     slider = recording.get_by_role("slider")
-    assert slider.get_attribute("aria-valuemax") == "30.0"
+    expect(slider).to_have_attribute("aria-valuemax", "30.0")
     slider.press("PageUp")
     slider.press("ArrowRight")
-    assert slider.get_attribute("aria-valuenow") == "11.0"
+    expect(slider).to_have_attribute("aria-valuenow", "11.0")
     assert re.fullmatch(r"0:11, \w+ \d+%", slider.get_attribute("aria-valuetext") or "")
     box = slider.bounding_box()
     assert box is not None
@@ -242,7 +242,7 @@ def test_picture_figures_and_playback(
     shoot(page, "files-zoomed")
     recording.get_by_role("button", name="Zoom out").click()
     recording.get_by_role("button", name="Zoom out").click()
-    assert recording.get_by_role("button", name="Zoom out").is_disabled()
+    expect(recording.get_by_role("button", name="Zoom out")).to_be_disabled()
     recording.get_by_role("button", name="Play", exact=True).click()
     expect(slider).to_have_attribute("aria-valuenow", re.compile(r"15\.[5-9]|16\.\d"))
     recording.get_by_role("button", name="Pause", exact=True).click()
@@ -324,27 +324,27 @@ def test_table_sorts_and_opens(folder: Path, open_files: OpenFiles, shoot: Shoot
     names = (NAMED, 'b, "loud".flac', "inner/a.wav", "quiet.wav")
     assert first == [f"talks/{name}" for name in names]
     page.get_by_role("button", name="Length").click()
-    assert page.locator("th.column-length").get_attribute("aria-sort") == "descending"
+    expect(page.locator("th.column-length")).to_have_attribute("aria-sort", "descending")
     lengths = rows.locator("td:nth-child(2)").all_inner_texts()
     assert lengths == sorted(lengths, reverse=True)
     page.get_by_role("button", name="Length").click()
     assert rows.locator("td:nth-child(2)").all_inner_texts() == sorted(lengths)
     page.get_by_role("button", name="File", exact=True).click()
     assert files.all_inner_texts() == sorted(first)
-    assert page.locator("#files .recording").is_hidden()
+    expect(page.locator("#files .recording")).to_be_hidden()
     rows.nth(2).locator("td").nth(1).click()
-    assert page.locator("#files .recording h3").inner_text() == "talks/inner/a.wav"
+    expect(page.locator("#files .recording h3")).to_have_text("talks/inner/a.wav", use_inner_text=True)
     page.get_by_role("button", name="talks/quiet.wav", exact=True).press("Enter")
-    assert page.locator("#files .recording h3").inner_text() == "talks/quiet.wav"
+    expect(page.locator("#files .recording h3")).to_have_text("talks/quiet.wav", use_inner_text=True)
     assert page.evaluate("document.activeElement.textContent") == "talks/quiet.wav"
     assert "no voice" in page.locator("#files .recording").inner_text().lower()
     rows.nth(0).click()
     shoot(page, "files-table")
     page.get_by_role("button", name="Remove talks/quiet.wav").click()
-    assert files.count() == 3
+    expect(files).to_have_count(3)
     page.get_by_role("button", name="Remove all").click()
-    assert page.locator("#files .list").is_hidden()
-    assert page.locator("#files .recording").is_hidden()
+    expect(page.locator("#files .list")).to_be_hidden()
+    expect(page.locator("#files .recording")).to_be_hidden()
 
 
 def test_several_files_of_one_drop(folder: Path, open_files: OpenFiles) -> None:
@@ -425,7 +425,7 @@ def test_files_are_nobody_elses_business(
     page = open_files()
     drop(page, tmp_path / "secret.wav")
     wait_until_done(page, 1)
-    assert other.locator("#live .card").count() == 0
+    expect(other.locator("#live .card")).to_have_count(0)
 
 
 LOOKS = {

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from realtime.server.server import EventServer
     from tests.browser.conftest import Complaints, Fill, MakeSpeaker, OpenPage, OpenServer, Shoot, Speaker
 
+expect = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright").expect
+
 VOICES = Path(realtime.__file__).parent / "demo" / "voices.flac"
 
 
@@ -84,7 +86,7 @@ def test_a_recording_that_a_client_sends_shows_up_live(server: EventServer, open
     assert labels
     voices = card(page, "voices")
     wait_for_text(voices.locator(".state-name"), "Stopped")
-    assert page.locator(".empty").is_hidden()
+    expect(page.locator(".empty")).to_be_hidden()
     # Its past is the one that the client was told.
     timeline = voices.locator(".timeline")
     assert labels[-1] in value_of(timeline, "End")
@@ -101,14 +103,14 @@ def test_what_is_said_is_shown_large_with_bars_level_and_latency(
     kitchen = card(page, "kitchen")
     wait_for_text(kitchen.locator(".emotion"), "^happy$")
     wait_for_text(kitchen.locator(".share"), "^70%$")
-    assert kitchen.locator(".state-name").inner_text() == "Listening"
+    expect(kitchen.locator(".state-name")).to_have_text("Listening", use_inner_text=True)
     assert kitchen.locator(".bar-row.leads").inner_text().split() == ["happy", "70%"]
-    assert kitchen.locator(".bar-row").count() == len(speaker.stream.labels)
-    assert kitchen.locator(".level").inner_text() == "-24 dBFS"
-    assert kitchen.locator(".meter").get_attribute("aria-valuenow") == "-24"
-    assert kitchen.locator(".latency").inner_text() == "6 ms"
+    expect(kitchen.locator(".bar-row")).to_have_count(len(speaker.stream.labels))
+    expect(kitchen.locator(".level")).to_have_text("-24 dBFS", use_inner_text=True)
+    expect(kitchen.locator(".meter")).to_have_attribute("aria-valuenow", "-24")
+    expect(kitchen.locator(".latency")).to_have_text("6 ms", use_inner_text=True)
     assert kitchen.locator(".lost").inner_text().endswith(" s")
-    assert kitchen.locator(".face-skin").count() == 1
+    expect(kitchen.locator(".face-skin")).to_have_count(1)
     until(page, "document.title.includes('happy · kitchen')")
 
 
@@ -153,9 +155,9 @@ def test_a_stream_without_predictions_says_so_instead_of_an_emotion(  # noqa: PL
     wait_for_text(kitchen.locator(".emotion"), "^angry$")
     speaker.tell(state, "for a reason")
     wait_for_text(kitchen.locator(".emotion"), f"^{name}$")
-    assert kitchen.locator(".state-name").inner_text() == name
-    assert kitchen.locator(".why").inner_text() == "for a reason"
-    assert kitchen.locator(".share").inner_text() == ""
+    expect(kitchen.locator(".state-name")).to_have_text(name, use_inner_text=True)
+    expect(kitchen.locator(".why")).to_have_text("for a reason", use_inner_text=True)
+    expect(kitchen.locator(".share")).to_have_text("", use_inner_text=True)
     assert set(kitchen.locator(".bar-value").all_inner_texts()) == {"\u2013"}
     shoot(page, f"state-{state.value}")
 
@@ -169,7 +171,7 @@ def test_clipping_is_told_beside_the_emotion(
     speaker.say("angry", 2, level_dbfs=-1.0)
     kitchen = card(page, "kitchen")
     wait_for_text(kitchen.locator(".emotion"), "^angry$")
-    assert kitchen.locator(".state-name").inner_text() == "Too loud"
+    expect(kitchen.locator(".state-name")).to_have_text("Too loud", use_inner_text=True)
     wait_for_text(kitchen.locator(".why"), "turn it down")
 
 
@@ -182,7 +184,7 @@ def test_a_model_that_abstains_has_no_share(
     speaker.say("unknown", 2)
     kitchen = card(page, "kitchen")
     wait_for_text(kitchen.locator(".emotion"), "^uncertain$")
-    assert kitchen.locator(".share").inner_text() == ""
+    expect(kitchen.locator(".share")).to_have_text("", use_inner_text=True)
 
 
 def test_a_server_that_is_killed_and_started_again_is_found_again_with_its_history(  # noqa: PLR0917 - fixtures
@@ -209,7 +211,7 @@ def test_a_server_that_is_killed_and_started_again_is_found_again_with_its_histo
     server.close()
     wait_for_text(page.locator("#notice"), "connection to the server is lost")
     wait_for_text(kitchen.locator(".emotion"), "^Disconnected$")
-    assert page.locator("#connection").get_attribute("data-state") == "waiting"
+    expect(page.locator("#connection")).to_have_attribute("data-state", "waiting")
     shoot(page, "disconnected")
 
     again = open_server(port=server.port)
@@ -218,7 +220,7 @@ def test_a_server_that_is_killed_and_started_again_is_found_again_with_its_histo
     speaker.say("sad", 3)
     page.locator("#retry").click()
     wait_for_text(kitchen.locator(".emotion"), "^sad$")
-    assert page.locator("#notice").is_hidden()
+    expect(page.locator("#notice")).to_be_hidden()
     assert value_of(timeline, "Home") == before
     assert page.evaluate("window.isTheSamePage")
 
@@ -263,7 +265,7 @@ def test_four_streams_side_by_side(
         page.locator(".card").nth(3).wait_for()
         boxes = [page.locator(".card").nth(i).bounding_box() for i in range(4)]
         assert len({box["x"] for box in boxes if box}) == 2
-        assert page.locator(".filter").is_hidden()
+        expect(page.locator(".filter")).to_be_hidden()
         shoot(page, f"four-{theme}")
     phone = open_page(server.page_url, width=360, height=740)
     phone.locator(".card").nth(3).wait_for()
@@ -282,11 +284,11 @@ def test_many_streams_can_be_searched_pinned_and_cleared_away(
         speakers[f"room {number}"].say(LABELS[number % 5], 2)
     page.locator(".card").nth(11).wait_for()
     card(page, "room 7").locator(".pin").click()
-    assert page.locator(".card .name").first.inner_text() == "room 7"
+    expect(page.locator(".card .name").first).to_have_text("room 7", use_inner_text=True)
     assert page.evaluate("document.activeElement.className").endswith("pin")
     page.reload()
     page.locator(".card").nth(11).wait_for()
-    assert page.locator(".card .name").first.inner_text() == "room 7"
+    expect(page.locator(".card .name").first).to_have_text("room 7", use_inner_text=True)
 
     page.locator(".filter").fill("ROOM 1")
     assert page.locator(".card:visible .name").all_inner_texts() == ["room 1", "room 10", "room 11"]
@@ -298,4 +300,4 @@ def test_many_streams_can_be_searched_pinned_and_cleared_away(
     speakers["room 3"].tell(State.STOPPED)
     card(page, "room 3").locator(".remove").click()
     card(page, "room 3").wait_for(state="detached")
-    assert page.locator(".card").count() == 11
+    expect(page.locator(".card")).to_have_count(11)

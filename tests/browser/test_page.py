@@ -9,6 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 import realtime
 from realtime.server.access import Access
 from realtime.types import LABELS, State
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from realtime.server.server import EventServer
     from tests.browser.conftest import Complaints, MakeSpeaker, OpenPage, OpenServer, Shoot
+
+expect = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright").expect
 
 DASHBOARD = Path(realtime.__file__).parent / "server" / "dashboard"
 TOKEN = "a-token-for-tests-0123456789"
@@ -52,9 +56,9 @@ def test_another_language_changes_everything_and_is_kept(
     wait_for_text(kitchen.locator(".emotion"), "^happy$")
     page.locator("#language").select_option("de")
     wait_for_text(kitchen.locator(".emotion"), "^fröhlich$")
-    assert kitchen.locator(".share").inner_text() == "70\u00a0%"
-    assert kitchen.locator(".state-name").inner_text() == "Hört zu"
-    assert page.locator("html").get_attribute("lang") == "de"
+    expect(kitchen.locator(".share")).to_have_text("70\u00a0%", use_inner_text=True)
+    expect(kitchen.locator(".state-name")).to_have_text("Hört zu", use_inner_text=True)
+    expect(page.locator("html")).to_have_attribute("lang", "de")
     shoot(page, "german")
     page.reload()
     wait_for_text(kitchen.locator(".emotion"), "^fröhlich$")
@@ -76,7 +80,7 @@ def test_the_theme_follows_the_system_until_somebody_chooses(
     assert dark != light
     page.locator("#theme").click()
     page.locator("#theme").click()
-    assert page.locator("html").get_attribute("data-theme") == "dark"
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     assert page.evaluate(background) == dark
     page.reload(wait_until="commit")
     page.wait_for_load_state()
@@ -105,7 +109,7 @@ def test_a_changed_emotion_is_announced_but_not_all_the_time(
     speaker.say("angry", 1, 0.75)
     until(page, "window.told.at(-1)?.[1] === 'kitchen: angry, 75%'")
     told = page.evaluate("window.told")
-    assert page.locator(".announcer").get_attribute("aria-live") == "polite"
+    expect(page.locator(".announcer")).to_have_attribute("aria-live", "polite")
     assert len(told) >= 2
     assert all(later[0] - earlier[0] >= 4900 for earlier, later in pairwise(told))
 
@@ -149,7 +153,7 @@ def test_a_token_is_asked_for_until_it_is_right_and_kept_for_the_tab(
     field.fill(TOKEN)
     page.get_by_role("button", name="Connect").click()
     page.locator("#connection[data-state=open]").wait_for()
-    assert page.locator("#token").is_hidden()
+    expect(page.locator("#token")).to_be_hidden()
     page.reload()
     page.locator("#connection[data-state=open]").wait_for()
     assert page.evaluate("JSON.stringify(localStorage)").find(TOKEN) == -1
@@ -161,7 +165,7 @@ def test_a_token_in_the_address_is_used_and_taken_out_of_it(
     server = open_server(access=Access(token=TOKEN))
     page = open_page(f"{server.page_url}#token={TOKEN}")
     assert TOKEN not in page.url
-    assert page.locator("#live").is_visible()
+    expect(page.locator("#live")).to_be_visible()
 
 
 def test_without_a_stream_the_page_says_how_to_send_one(
@@ -171,11 +175,11 @@ def test_without_a_stream_the_page_says_how_to_send_one(
     wait_for_text(page.locator(".empty"), f"tonewatch listen --to ws://127.0.0.1:{server.port}/audio")
     shoot(page, "empty")
     page.locator(".empty a").click()
-    assert page.locator("#files").is_visible()
-    assert page.locator("#live").is_hidden()
-    assert page.locator("a[href='#files'][aria-current=page]").count() == 1
+    expect(page.locator("#files")).to_be_visible()
+    expect(page.locator("#live")).to_be_hidden()
+    expect(page.locator("a[href='#files'][aria-current=page]")).to_have_count(1)
     page.go_back()
-    assert page.locator("#live").is_visible()
+    expect(page.locator("#live")).to_be_visible()
 
 
 def test_less_motion_for_those_who_want_less(

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tests.browser.conftest import Fill, MakeSpeaker, OpenPage, OpenServer, Shoot
 
 
+expect = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright").expect
+
+
 def card(page: Page, name: str) -> Locator:
     return page.locator(".card").filter(
         has=page.locator(".name", has_text=re.compile(f"^{re.escape(name)}$"))
@@ -79,7 +82,7 @@ def test_what_a_slow_page_missed_is_fetched_again(
     while (minutes := minutes_shown()) < 3 and time.monotonic() < deadline_s:
         pass
     assert minutes == pytest.approx(401 / 120, abs=0.05)
-    assert page.locator("#notice").is_hidden()
+    expect(page.locator("#notice")).to_be_hidden()
 
 
 def test_the_timeline_answers_to_the_pointer_and_the_keyboard(
@@ -109,17 +112,17 @@ def test_the_timeline_answers_to_the_pointer_and_the_keyboard(
     assert minutes_between(value_of(timeline, "PageDown"), last) * 60 >= 4
     assert value_of(timeline, "End") == last
     timeline.press("-")
-    assert page.locator(".spans input:checked").get_attribute("value") == "10"
+    expect(page.locator(".spans input:checked")).to_have_attribute("value", "10")
     timeline.press("-")
     timeline.press("-")
     timeline.press("-")
-    assert page.locator(".spans input:checked").get_attribute("value") == "60"
+    expect(page.locator(".spans input:checked")).to_have_attribute("value", "60")
     timeline.press("+")
-    assert page.locator(".spans input:checked").get_attribute("value") == "30"
+    expect(page.locator(".spans input:checked")).to_have_attribute("value", "30")
     timeline.press("Escape")
     readout.wait_for(state="hidden")
     page.reload()
-    assert page.locator(".spans input:checked").get_attribute("value") == "30"
+    expect(page.locator(".spans input:checked")).to_have_attribute("value", "30")
 
 
 def test_the_timeline_has_the_colours_of_what_was_said(
