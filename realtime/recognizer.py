@@ -180,9 +180,12 @@ class Recognizer:
 
     def stop(self) -> list[Event]:
         """Return the last events of a stream that is broken off: samples in no window are counted as lost."""
-        n_rest = self._extractor.n_unseen
-        self._position.dropped += n_rest
-        self._extractor.reset()
+        position, extractor = self._position, self._extractor
+        # What a signal kept from the extractor is in no window either. (Padding is the other way round.)
+        n_kept_back = max(0, position.index - position.origin - extractor.n_samples)
+        n_rest = extractor.n_unseen + n_kept_back
+        position.dropped += n_rest
+        extractor.reset()
         rest_s = n_rest / self.stream.sample_rate
         detail = f"broken off: the last {rest_s:.2g} s are in no window" if n_rest else "the stream has ended"
         return [*self._segments.close(), self._enter(State.STOPPED, detail)]

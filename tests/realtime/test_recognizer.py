@@ -277,6 +277,21 @@ def test_a_stream_that_is_broken_off_says_what_is_in_no_window() -> None:
     assert stopped.detail == "broken off: the last 0.7 s are in no window"
 
 
+def test_what_a_signal_keeps_from_the_features_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    recognizer = fresh()
+    recognizer.push(voiced(0.7))
+
+    def interrupted(_: object) -> list[object]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recognizer._extractor, "push", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        recognizer.push(voiced(0.2))
+    *_, stopped = recognizer.stop()
+    assert isinstance(stopped, Status)
+    assert stopped.since == stopped.dropped == round(0.9 * RATE)
+
+
 def test_finish_pads_the_last_window_and_says_stopped() -> None:
     recognizer = fresh()
     recognizer.push(voiced(0.7))
