@@ -18,7 +18,6 @@ from training.estimators import make_probe
 from training.fit import predict, rebuild
 from training.judgement import representative_inputs
 from training.recipes import digest
-from training.recipes.schema import Ensemble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +106,7 @@ def run(
     measured = evaluation.read(out)
     gathered = study.gather(recipe, corpus, digests, cache=cache, workers=workers, watcher=watcher)
     task = protocols.shipped(gathered.corpus, seed)
-    n_members = len(recipe.model.members) if isinstance(recipe.model, Ensemble) else 1
+    n_members = len(recipe.members)
     watcher.begin("training", n_members * recipe.fitting.n_epochs if recipe.is_network else 1)
 
     def watch(epoch: Epoch) -> None:

@@ -171,9 +171,8 @@ def gather(
     n_copies = recipe.augmentation.n_copies
     copies = Copies(recipe.augmentation.steps, n_copies, COPIES_SEED, Noises(part="training"))
     variations: tuple[Variation, ...] = (AsItIs(), copies) if n_copies else (AsItIs(),)
-    for variation in variations:
-        # Noise that is missing is told of before minutes of features.
-        variation.describe()
+    # First: noise that is missing is told of before minutes of features.
+    digest = _digest(recipe, variations)
     tables = []
     for variation, title in zip(variations, ("features", "features of varied copies"), strict=False):
         watcher.begin(title, len(clips))
@@ -196,7 +195,6 @@ def gather(
     numbers = {speaker: number for number, speaker in enumerate(speakers)}
     truth = Truth(labels, np.asarray([numbers[clip.speaker] for clip in clips], dtype=np.int64))
     usable = replace(corpus, clips=clips)
-    digest = _digest(recipe, variations)
     return Study(recipe, usable, used, Examples(windows, labels, known, truth.speakers), truth, digest, cache)
 
 

@@ -55,6 +55,15 @@ class FakeSink:
         self.n_closed += 1
 
 
+class Interrupted(FakeSink):
+    """Gets its second event, and an interrupt right behind it."""
+
+    def emit(self, event: Event) -> None:
+        super().emit(event)
+        if len(self.events) == 2:
+            raise KeyboardInterrupt
+
+
 def listen(source: Iterator[Chunk] | list[Chunk], *sinks: FakeSink) -> tuple[bool, list[str]]:
     reports: list[str] = []
     recognizer: Recognizer = FakeRecognizer()  # type: ignore[assignment]
@@ -109,12 +118,6 @@ def test_an_interrupt_ends_the_stream_properly(error: BaseException) -> None:
 
 
 def test_an_interrupt_between_two_sinks_keeps_no_event_from_the_second() -> None:
-    class Interrupted(FakeSink):
-        def emit(self, event: Event) -> None:
-            super().emit(event)
-            if len(self.events) == 2:
-                raise KeyboardInterrupt
-
     one, other = Interrupted("one"), FakeSink("other")
     with pytest.raises(KeyboardInterrupt):
         listen([CHUNK] * 5, one, other)
@@ -127,12 +130,6 @@ def test_an_interrupt_between_two_sinks_keeps_no_event_from_the_second() -> None
 
 
 def test_an_interrupt_among_the_last_events_repeats_none() -> None:
-    class Interrupted(FakeSink):
-        def emit(self, event: Event) -> None:
-            super().emit(event)
-            if len(self.events) == 2:
-                raise KeyboardInterrupt
-
     sink = Interrupted("sink")
     with pytest.raises(KeyboardInterrupt):
         listen([CHUNK], sink)

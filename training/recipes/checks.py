@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from realtime.errors import SettingsError
 from realtime.features import Mel
 from realtime.types import LABELS
-from training.recipes.schema import Augmentation, Conv2dGruAttention, Dense, Ensemble, Estimator
+from training.recipes.schema import Augmentation, Conv2dGruAttention, Dense, Estimator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from training.recipes.schema import Block, Block2d, Network, Recipe
+    from training.recipes.schema import Block, Block2d, Recipe, Single
 
 
 def check(recipe: Recipe) -> None:
@@ -75,7 +75,7 @@ def _check_lengths(recipe: Recipe) -> None:
 
 def _check_input(recipe: Recipe) -> None:
     kind = type(recipe.model).__struct_config__.tag
-    for member in recipe.model.members if isinstance(recipe.model, Ensemble) else (recipe.model,):
+    for member in recipe.members:
         _check_member(recipe, member)
     if recipe.sees_frames and recipe.selection.method == "forest":
         # A forest ranks columns of a table; mutual information is as well defined for a column of frames.
@@ -92,7 +92,7 @@ def _check_input(recipe: Recipe) -> None:
         raise SettingsError("balance is 'class-weights', which 'knn' does not know; wanted 'oversample'")
 
 
-def _check_member(recipe: Recipe, model: Network | Estimator) -> None:
+def _check_member(recipe: Recipe, model: Single | Estimator) -> None:
     kind = type(model).__struct_config__.tag
     pooled = isinstance(model, Estimator | Dense)
     if pooled == recipe.sees_frames:

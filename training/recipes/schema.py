@@ -429,6 +429,11 @@ class Recipe:
         return self.features.output == "frames"
 
     @property
+    def members(self) -> tuple[Single | Estimator, ...]:
+        """The models that are asked together: one, where it is no ensemble."""
+        return self.model.members if isinstance(self.model, Ensemble) else (self.model,)
+
+    @property
     def is_network(self) -> bool:
         """Whether Keras trains the model; scikit-learn fits it otherwise."""
         return isinstance(self.model, Network)
