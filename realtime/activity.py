@@ -12,14 +12,13 @@ import numpy.typing as npt
 from realtime.types import SILENCE_DBFS, State
 
 if TYPE_CHECKING:
+    from realtime.features import FeatureSpec
     from realtime.types import FloatArray
 
 HARMONIC_FROM = 0.75
 """Frames of this harmonicity and more are taken for voiced."""
 VOICED_SHARE = 0.1
 """Share of a window's frames that must be voiced: 0.3 s of 3 s."""
-ENERGY_SHARE = 0.3
-"""Share of a window's energy that voiced frames must carry: in clatter over a faint hum they do not."""
 STEADY_WITHIN_DB = 2.5
 """A window whose level varies by no more than this (standard deviation) is hum, a tone or an engine."""
 CLIPPED_FROM = 0.99
@@ -29,7 +28,7 @@ CLIPPED_SHARE = 0.005
 
 
 def hears_voice(
-    rms: npt.NDArray[np.float64], harmonicity: npt.NDArray[np.float64], audible_above_dbfs: float
+    rms: npt.NDArray[np.float64], harmonicity: npt.NDArray[np.float64], spec: FeatureSpec
 ) -> bool:
     """Tell whether a window holds a voice.
 
@@ -37,8 +36,8 @@ def hears_voice(
     ----------
     rms, harmonicity : np.ndarray [shape=(n_frames,)]
         Of the window's frames, as `realtime.features.FeatureWindow` has them.
-    audible_above_dbfs
-        Frames below this level are silence: a model's `FeatureSpec` says how soft a voice it can judge.
+    spec
+        A model's: it says how soft a voice it can judge, and how much may drown it.
 
     Notes
     -----
@@ -46,13 +45,14 @@ def hears_voice(
     away silence, hiss, rain, wind, clatter, hum and steady tones; it lets pass what is harmonic and rises
     and falls too: some engines, animals' calls, music.
     """
-    audible = 10 ** (audible_above_dbfs / 20)
+    audible = 10 ** (spec.audible_above_dbfs / 20)
     voiced = (harmonicity >= HARMONIC_FROM) & (rms >= audible)
     energy = rms**2
     level_db = 20 * np.log10(np.maximum(rms, 10 ** (SILENCE_DBFS / 20)))
     return bool(
         np.count_nonzero(voiced) >= VOICED_SHARE * len(rms)
-        and energy[voiced].sum() >= ENERGY_SHARE * energy.sum()
+        # In clatter over a faint hum it does not.
+        and energy[voiced].sum() >= spec.harmonic_energy * energy.sum()
         and level_db.std() > STEADY_WITHIN_DB
     )
 
@@ -134,7 +134,7 @@ def assess(
     signal: Signal,
     rms: npt.NDArray[np.float64],
     harmonicity: npt.NDArray[np.float64],
-    audible_above_dbfs: float,
+    spec: FeatureSpec,
 ) -> State:
     """Return the state that a window puts the stream in: dead, silent, clipping or listening.
 
@@ -144,11 +144,11 @@ def assess(
         What the window's samples say.
     rms, harmonicity : np.ndarray [shape=(n_frames,)]
         Of the window's frames.
-    audible_above_dbfs
+    spec
         As `hears_voice` takes it.
     """
     if signal.constant:
         return State.NO_SIGNAL
-    if not hears_voice(rms, harmonicity, audible_above_dbfs):
+    if not hears_voice(rms, harmonicity, spec):
         return State.SILENT
     return State.CLIPPING if signal.clipped > CLIPPED_SHARE else State.LISTENING

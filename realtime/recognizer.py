@@ -207,8 +207,7 @@ class Recognizer:
 
     def _judge(self, window: FeatureWindow, queued_s: float) -> list[Event]:
         signal = self._meter.read()
-        audible = self._model.spec.audible_above_dbfs
-        state = activity.assess(signal, window.rms, window.harmonicity, audible)
+        state = activity.assess(signal, window.rms, window.harmonicity, self._model.spec)
         events = self._tell(state, _DETAILS[state], signal)
         if state in PREDICTING:
             events += self._predict(window, signal, queued_s)

@@ -3,7 +3,9 @@
 A model hears how a voice is used, and first of all whose it is: high or low, near the microphone or far
 from it, in this room or that. What a speaker's windows have in common says little about an emotion, so a
 model that was trained for it has the speaker's mean taken from its inputs. Before a stream begins, nobody
-has spoken: the corpus's mean stands in, and weighs less and less.
+has spoken: the corpus's mean stands in, and weighs less and less. One voice moves more than another too, and
+a loud room leaves less to move: where a model is made for it, inputs are divided by the speaker's deviation
+as well, which starts from the corpus's in the same way.
 """
 
 from __future__ import annotations
@@ -24,10 +26,55 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of the corpus's mean that the speaker's own is blended with: after as many, half of each."""
     memory_s: float
     """Seconds after which what was heard fades, so that another speaker is got used to as well."""
+    deviation: bool = False
+    """Whether the speaker's deviation is taken out too, not the mean alone."""
+
+
+_LEAST_VARIANCE = 0.05
+"""Of the corpus's: what hardly varies in a voice would be blown up."""
+
+
+def measure_moments(inputs: FloatArray) -> FloatArray:
+    """Return mean and mean square of a window's columns [shape=(2, n_selected), dtype=float32].
+
+    Parameters
+    ----------
+    inputs : np.ndarray [shape=(n_selected,) or (n_frames, n_selected), dtype=float32]
+        Of one window.
+    """
+    frames = np.atleast_2d(inputs)
+    return np.stack((frames.mean(axis=0), np.square(frames).mean(axis=0)))
+
+
+def blend(
+    moments: FloatArray, share: FloatArray | np.float32, *, deviation: bool
+) -> tuple[FloatArray, FloatArray | None]:
+    """Return what is subtracted from a speaker's inputs, and what they are divided by, if by anything.
+
+    Parameters
+    ----------
+    moments : np.ndarray [shape=(..., 2, n_selected), dtype=float32]
+        Mean and mean square of what was heard of the speaker; the corpus's are 0 and 1.
+    share : np.ndarray [shape=(..., 1), dtype=float32]
+        What the speaker's weigh beside the corpus's: 0 to 1.
+    deviation
+        Whether there is something to divide by.
+
+    Returns
+    -------
+    shift, scale : np.ndarray [shape=(..., n_selected), dtype=float32]
+        `scale` is None without `deviation`.
+    """
+    mean, square = moments[..., 0, :], moments[..., 1, :]
+    shift: FloatArray = share * mean
+    if not deviation:
+        return shift, None
+    variance = share * np.maximum(square - mean**2, 0) + (1 - share)
+    return shift, np.sqrt(np.maximum(variance, np.float32(_LEAST_VARIANCE)))
 
 
 class Speaker:
-    """The mean of a stream's inputs so far.
+    """Mean and deviation of a stream's inputs so far.
 
     Parameters
     ----------
@@ -44,24 +91,24 @@ class Speaker:
 
     def __init__(self, adaptation: Adaptation) -> None:
         self._adaptation = adaptation
-        self._mean: FloatArray = np.zeros(0, dtype=np.float32)
+        self._moments: FloatArray = np.zeros((2, 0), dtype=np.float32)
         self._heard_s = 0.0
 
     def reset(self) -> None:
         """Forget the speaker: the next window is of somebody unknown."""
         self._heard_s = 0.0
 
-    def know(self, mean: FloatArray, heard_s: float) -> None:
+    def know(self, moments: FloatArray, heard_s: float) -> None:
         """Begin with somebody who was heard before.
 
         Parameters
         ----------
-        mean : np.ndarray [shape=(n_selected,), dtype=float32]
-            Of the inputs of their other windows.
+        moments : np.ndarray [shape=(2, n_selected), dtype=float32]
+            Mean and mean square of the inputs of their other windows.
         heard_s
             How much was heard of them, in seconds.
         """
-        self._mean = mean.astype(np.float32)
+        self._moments = moments.astype(np.float32)
         self._heard_s = min(heard_s, self._adaptation.memory_s)
 
     def hear(self, inputs: FloatArray, new_s: float) -> FloatArray:
@@ -70,7 +117,7 @@ class Speaker:
         Parameters
         ----------
         inputs : np.ndarray [shape=(n_selected,) or (n_frames, n_selected), dtype=float32]
-            Of one window with a voice, selected and scaled: the corpus's mean is 0.
+            Of one window with a voice, selected and scaled: the corpus's mean is 0, its deviation 1.
         new_s
             How much of it was in no window before, in seconds.
 
@@ -79,13 +126,15 @@ class Speaker:
         np.ndarray [dtype=float32]
             Of the same shape.
         """
-        own = inputs.mean(axis=0) if inputs.ndim > 1 else inputs
+        own = measure_moments(inputs)
         # Once the memory is full, this is an exponential mean.
         heard_s = min(self._heard_s + new_s, self._adaptation.memory_s)
         if not self._heard_s:
-            self._mean = own
+            self._moments = own
         elif heard_s > 0:
-            self._mean = self._mean + (own - self._mean) * np.float32(min(1.0, new_s / heard_s))
+            self._moments = self._moments + (own - self._moments) * np.float32(min(1.0, new_s / heard_s))
         self._heard_s = heard_s
-        share = heard_s / (self._adaptation.prior_s + heard_s)
-        return np.asarray(inputs - np.float32(share) * self._mean, dtype=np.float32)
+        share = np.float32(heard_s / (self._adaptation.prior_s + heard_s))
+        shift, scale = blend(self._moments, share, deviation=self._adaptation.deviation)
+        moved = inputs - shift
+        return np.asarray(moved if scale is None else moved / scale, dtype=np.float32)

@@ -1,7 +1,7 @@
-"""Speakers' means at training: of some of each speaker's other windows, as live listening finds them.
+"""Speakers' statistics at training: of some of each speaker's other windows, as live listening finds them.
 
-See `realtime.speaker`: a model that will have a speaker's running mean taken from its inputs must be trained
-on such inputs, after seconds as after minutes of somebody, and when they have just begun.
+See `realtime.speaker`: a model that will have a speaker's running statistics taken from its inputs must be
+trained on such inputs, after seconds as after minutes of somebody, and when they have just begun.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from realtime.speaker import Speaker
+from realtime.speaker import Speaker, blend, measure_moments
 
 if TYPE_CHECKING:
     from realtime.types import FloatArray
@@ -25,7 +25,7 @@ class Voices:
 
     Parameters
     ----------
-    means : np.ndarray [shape=(n, n_selected), dtype=float32]
+    moments : np.ndarray [shape=(n, 2, n_selected), dtype=float32]
         Of each window's inputs.
     speakers : np.ndarray [shape=(n,), dtype=int64]
         Of each window.
@@ -35,13 +35,13 @@ class Voices:
         Length of a window, in seconds.
     """
 
-    means: FloatArray
+    moments: FloatArray
     speakers: npt.NDArray[np.int64]
     settings: Speakers
     window_s: float
 
     def draw(self, inputs: FloatArray, rows: npt.NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
-        """Return rows of the inputs, less the mean of as much of their speaker as chance would have it.
+        """Return rows of the inputs, less the statistics of as much of their speaker as chance would have it.
 
         Parameters
         ----------
@@ -53,30 +53,37 @@ class Voices:
             Draws everything.
         """
         of_speaker = {one: np.flatnonzero(self.speakers == one) for one in np.unique(self.speakers)}
-        # Evenly on a scale of ratios: the first windows change a mean more than later ones do.
+        # Evenly on a scale of ratios: the first windows change statistics more than later ones do.
         n_heard = np.round(np.exp(rng.uniform(0, np.log(self.settings.n_windows), len(rows)))).astype(int)
         n_heard[rng.random(len(rows)) < self.settings.strangers] = 0
-        shifts = np.empty((len(rows), self.means.shape[1]), dtype=np.float32)
+        heard = np.empty((len(rows), *self.moments.shape[1:]), dtype=np.float32)
         for place, (row, n) in enumerate(zip(rows, n_heard, strict=True)):
-            # With the window itself, which the running mean holds too.
+            # With the window itself, which the running statistics hold too.
             others = rng.choice(of_speaker[self.speakers[row]], n)
-            mean = (self.means[row] + self.means[others].sum(axis=0)) / (n + 1)
-            heard_s = min((n + 1) * self.window_s, self.settings.memory_s)
-            shifts[place] = mean * (heard_s / (self.settings.prior_s + heard_s))
+            heard[place] = (self.moments[row] + self.moments[others].sum(axis=0)) / (n + 1)
+        heard_s = np.minimum((n_heard + 1) * self.window_s, self.settings.memory_s)
+        shares = (heard_s / (self.settings.prior_s + heard_s)).astype(np.float32)[:, np.newaxis]
+        shifts, scales = blend(heard, shares, deviation=self.settings.deviation)
         middle = (1,) * (inputs.ndim - 2)
-        drawn: FloatArray = inputs[rows] - shifts.reshape(len(rows), *middle, -1)
+        drawn: FloatArray = inputs[rows]
+        drawn -= shifts.reshape(len(rows), *middle, -1)
+        if scales is not None:
+            drawn /= scales.reshape(len(rows), *middle, -1)
         return drawn
 
 
-def window_means(inputs: FloatArray) -> FloatArray:
-    """Return the mean of each window's inputs [shape=(n, n_selected), dtype=float32].
+def window_moments(inputs: FloatArray) -> FloatArray:
+    """Return mean and mean square of each window's inputs [shape=(n, 2, n_selected), dtype=float32].
 
     Parameters
     ----------
     inputs : np.ndarray [shape=(n, n_selected) or (n, n_frames, n_selected), dtype=float32]
         Selected and scaled.
     """
-    return inputs.mean(axis=1) if inputs.ndim > 2 else inputs  # noqa: PLR2004 - a table has two
+    moments = np.empty((len(inputs), 2, inputs.shape[-1]), dtype=np.float32)
+    for place, window in enumerate(inputs):
+        moments[place] = measure_moments(window)
+    return moments
 
 
 def follow_clips(
@@ -89,7 +96,7 @@ def follow_clips(
     hop_s: float,
     speaker: npt.NDArray[np.int64] | None = None,
 ) -> FloatArray:
-    """Return each clip's windows less the running mean, as the recognizer has it.
+    """Return each clip's windows less the running statistics, as the recognizer has it.
 
     Parameters
     ----------
@@ -100,14 +107,14 @@ def follow_clips(
     position : np.ndarray [shape=(n,), dtype=int64]
         Number of each window among all windows.
     settings
-        How fast the mean moves.
+        How fast they move.
     window_s, hop_s
         Length of a window and the step to the next, in seconds.
     speaker : np.ndarray [shape=(n,), dtype=int64]
-        Of each window; where they are given, a clip begins with the mean of its speaker's other clips instead
-        of that of nobody.
+        Of each window; where they are given, a clip begins with the statistics of its speaker's other
+        clips instead of those of nobody.
     """
-    means = window_means(inputs)
+    moments = window_moments(inputs)
     begins = np.diff(clip, prepend=clip[:1] - 1) != 0
     steps = np.diff(position, prepend=position[:1])
     new_s = np.where(begins, window_s, np.minimum(window_s, hop_s * steps))
@@ -120,6 +127,6 @@ def follow_clips(
                 others = (speaker == speaker[row]) & (clip != clip[row])
                 if others.any():
                     weights = new_s[others]
-                    heard.know(np.average(means[others], axis=0, weights=weights), float(weights.sum()))
+                    heard.know(np.average(moments[others], axis=0, weights=weights), float(weights.sum()))
         found[row] = heard.hear(inputs[row], float(new_s[row]))
     return found

@@ -37,7 +37,6 @@ _CODE = ("features/*.py", "sources/file.py", "sources/resample.py")
 _VARYING_CODE = ("chain.py", "effects.py", "noises.py", "rooms.py")
 _DEGRADING_CODE = (*_VARYING_CODE, "conditions.py")
 """What, within `training.augmentation`, decides about them too, unless clips are taken as they are."""
-_ANY_DBFS = -70.0
 _CLIPS_PER_TASK = 8
 
 
@@ -199,8 +198,8 @@ def extract(
     CorpusError
         Where a clip cannot be read, or the cache cannot be written.
     """
-    # How loud a voice must be is decided when windows are joined: any level's are the same.
-    features = replace(recipe.features, audible_above_dbfs=_ANY_DBFS)
+    # What passes for a voice is decided when windows are joined: features are the same whatever does.
+    features = replace(recipe.features, audible_above_dbfs=-70.0, harmonic_energy=0.3)
     plan = _Plan(features, recipe.window, recipe.hop, variation)
     key = f"{plan.features!r} {plan.window} {plan.hop} {variation.describe()} {code_digest(variation)}"
     folder = cache / "windows" / hashlib.sha256(key.encode()).hexdigest()[:16]
@@ -230,7 +229,7 @@ def extract(
                 raise CorpusError(result)
             found[index] = result
         advance(len(results))
-    return _join([found[index] for index in range(len(clips))], recipe.features.audible_above_dbfs)
+    return _join([found[index] for index in range(len(clips))], recipe.features)
 
 
 def with_copies(clips: Windows, copies: Windows) -> Windows:
@@ -330,11 +329,11 @@ def _load(path: Path, plan: _Plan) -> npt.NDArray[np.void] | None:
     return table if table.dtype == _row_type(plan) else None
 
 
-def _join(tables: list[npt.NDArray[np.void]], audible_above_dbfs: float) -> Windows:
+def _join(tables: list[npt.NDArray[np.void]], spec: FeatureSpec) -> Windows:
     """Return all clips' windows, in the order of the clips."""
     table = np.concatenate(tables)
     # Whether a voice is heard is decided anew: it is quick, and its thresholds are not the features'.
-    voiced = [hears_voice(row["rms"], row["harmonicity"], audible_above_dbfs) for row in table]
+    voiced = [hears_voice(row["rms"], row["harmonicity"], spec) for row in table]
     return Windows(
         clip=np.repeat(np.arange(len(tables)), [len(own) for own in tables]),
         copy=np.ascontiguousarray(table["copy"]),

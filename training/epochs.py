@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from realtime.errors import TrainingError
 from training import networks
-from training.adaptation import Voices, window_means
+from training.adaptation import Voices, window_moments
 from training.augmentation import vary_inputs
 from training.disk import put
 from training.recipes.schema import Network
@@ -153,7 +153,7 @@ def train(
     targets = _targets(table, recipe.fitting.label_smoothing)
     voices = None
     if recipe.speakers is not None:
-        voices = Voices(window_means(table.inputs), table.speakers, recipe.speakers, recipe.window_s)
+        voices = Voices(window_moments(table.inputs), table.speakers, recipe.speakers, recipe.window_s)
     saved_at = time.monotonic()
     try:
         while (rate := _next_rate(recipe.fitting, state.history, rates)) is not None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from realtime.affect import EXCITED, QUIET
 from realtime.card import Coverage
-from training import evaluate, protocols
+from training import evaluate, networks, protocols
 from training.augmentation import CONDITIONS, Noises
 from training.dataset import Degraded
 from training.drafts import measure_cost
@@ -27,7 +27,7 @@ from training.judgement import (
     restrict,
 )
 from training.metrics import score
-from training.study import train_all, use_one_thread
+from training.study import train_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -240,7 +240,7 @@ def _run(
 def _judge(job: _Job) -> tuple[str, str, Judged]:
     study, task, fitted = job.study, job.trained.task, job.trained.fitted
     if study.recipe.is_network:
-        use_one_thread()
+        networks.use_one_thread()
     if job.view in {"/float16", "/int8"}:
         judged = judge_exported(
             study.recipe,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import platform
 from dataclasses import dataclass, replace
@@ -231,7 +230,7 @@ def train_all(
 
 def _train(job: _Job) -> tuple[str, Fitted]:
     if job.study.recipe.is_network:
-        use_one_thread()
+        networks.use_one_thread()
     return job.task.name, train_one(job.study, job.task, fresh=job.fresh)
 
 
@@ -250,15 +249,6 @@ def train_one(
     store.save(path, fitted)
     forget(unfinished)
     return fitted
-
-
-def use_one_thread() -> None:
-    """Let TensorFlow compute on one core in this process: others work beside it, and sums keep order."""
-    threading = networks.load_tensorflow().config.threading
-    # It cannot be changed once TensorFlow has begun: then it was set before, or this process is alone.
-    with contextlib.suppress(RuntimeError):
-        threading.set_intra_op_parallelism_threads(1)
-        threading.set_inter_op_parallelism_threads(1)
 
 
 def versions() -> dict[str, str]:

@@ -48,6 +48,9 @@ class FeatureSpec:
         Frames count as speech from this level up, in dB relative to full scale.
     audible_above_dbfs
         Frames below this level are silence to the model, however harmonic: no voice is heard in them.
+    harmonic_energy
+        Share of a window's energy that harmonic frames must carry for a voice to be heard (0 to 1). The echo
+        of a room and noise take some of a voice's; where little is asked, more noise passes for a voice.
 
     Raises
     ------
@@ -66,6 +69,7 @@ class FeatureSpec:
     voiced_above: float = 0.6
     speech_above_dbfs: float = -50.0
     audible_above_dbfs: float = -70.0
+    harmonic_energy: float = 0.3
 
     def __post_init__(self) -> None:
         self._check_numbers()
@@ -92,6 +96,7 @@ class FeatureSpec:
             "voiced_above",
             "speech_above_dbfs",
             "audible_above_dbfs",
+            "harmonic_energy",
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -105,6 +110,8 @@ class FeatureSpec:
             )
         if not 0 <= self.pre_emphasis < 1:
             raise FeatureError(f"pre_emphasis is {self.pre_emphasis}; wanted 0 up to, but not, 1")
+        if not 0 <= self.harmonic_energy <= 1:
+            raise FeatureError(f"harmonic_energy is {self.harmonic_energy}; wanted 0 to 1")
         if not self.power_floor > 0:
             raise FeatureError(f"power_floor is {self.power_floor}; wanted a number above 0")
 

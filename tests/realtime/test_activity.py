@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +28,7 @@ def share_heard(paths: list[Path]) -> float:
         with FileSource(path, 16_000, fast=True) as source:
             windows = [w for chunk in source for w in extractor.push(chunk.samples)]
         windows += extractor.finish()
-        heard += [hears_voice(w.rms, w.harmonicity, SPEC.audible_above_dbfs) for w in windows]
+        heard += [hears_voice(w.rms, w.harmonicity, SPEC) for w in windows]
     return sum(heard) / len(heard)
 
 
@@ -52,7 +53,8 @@ def test_hears_quiet_voices(ravdess: Path) -> None:
 
     def share(gain_db: int, audible_above_dbfs: float) -> float:
         windows = heard[gain_db]
-        return float(np.mean([hears_voice(w.rms, w.harmonicity, audible_above_dbfs) for w in windows]))
+        spec = replace(SPEC, audible_above_dbfs=audible_above_dbfs)
+        return float(np.mean([hears_voice(w.rms, w.harmonicity, spec) for w in windows]))
 
     assert share(-20, -70.0) > 0.9
     assert share(-30, -85.0) > 0.9 > share(-30, -70.0)
@@ -60,8 +62,16 @@ def test_hears_quiet_voices(ravdess: Path) -> None:
 
 def test_what_is_inaudible_is_no_voice() -> None:
     rms = 10 ** (np.linspace(-84, -72, 118) / 20)
-    assert hears_voice(rms, np.ones(118), -85.0)
-    assert not hears_voice(rms, np.ones(118), -70.0)
+    assert hears_voice(rms, np.ones(118), replace(SPEC, audible_above_dbfs=-85.0))
+    assert not hears_voice(rms, np.ones(118), SPEC)
+
+
+def test_a_model_says_how_much_may_drown_a_voice() -> None:
+    # A quarter of the energy is the voice's.
+    rms = np.concatenate((np.linspace(0.01, 0.02, 59), np.full(59, 0.0264)))
+    harmonicity = np.repeat([1.0, 0.5], 59)
+    assert not hears_voice(rms, harmonicity, SPEC)
+    assert hears_voice(rms, harmonicity, replace(SPEC, harmonic_energy=0.2))
 
 
 @pytest.mark.corpus

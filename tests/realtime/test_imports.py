@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "types": set[str](),
     "errors": set[str](),
     "features": {"features", "errors"},
-    "activity": {"types"},
+    "activity": {"types", "features"},
     "decision": {"types", "errors"},
     "recognizer": {"types", "errors", "features", "decision", "activity", "speaker"},
     "speaker": {"types"},

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from realtime.speaker import Adaptation, Speaker
+from realtime.speaker import Adaptation, Speaker, measure_moments
 
 if TYPE_CHECKING:
     from realtime.types import FloatArray
@@ -63,6 +63,28 @@ def test_vectors_are_taken_as_frames_are() -> None:
     assert np.allclose(speaker.hear(np.full(3, 6.0, dtype=np.float32), 3.0), 5.0)
 
 
+def test_the_deviation_moves_from_the_corpus_to_the_speaker() -> None:
+    speaker = Speaker(Adaptation(prior_s=15.0, memory_s=60.0, deviation=True))
+    some = windows() * np.float32(3)
+    for number, window in enumerate(some, start=1):
+        found = speaker.hear(window, 3.0)
+        share = min(60.0, 3.0 * number) / (15 + min(60.0, 3.0 * number))
+        if number > 20:
+            continue
+        heard = some[:number]
+        mean, variance = heard.mean(axis=(0, 1)), heard.var(axis=(0, 1))
+        expected = (window - share * mean) / np.sqrt(share * variance + 1 - share)
+        assert np.allclose(found, expected, atol=1e-4)
+    assert found.dtype == np.float32
+
+
+def test_what_never_varies_is_not_blown_up() -> None:
+    speaker = Speaker(Adaptation(prior_s=0.001, memory_s=60.0, deviation=True))
+    constant = np.full((4, 2), 3.0, dtype=np.float32)
+    speaker.hear(constant, 60.0)
+    assert np.abs(speaker.hear(constant + np.float32(0.1), 0.0)).max() < 1
+
+
 def test_reset_forgets_the_speaker() -> None:
     some = windows()
     speaker = Speaker(ADAPTATION)
@@ -78,7 +100,7 @@ def test_who_is_known_needs_no_time() -> None:
     known, heard = Speaker(ADAPTATION), Speaker(ADAPTATION)
     for window in some[:10]:
         heard.hear(window, 3.0)
-    known.know(some[:10].mean(axis=(0, 1)), 30.0)
+    known.know(np.mean([measure_moments(one) for one in some[:10]], axis=0), 30.0)
     assert np.allclose(known.hear(some[10], 3.0), heard.hear(some[10], 3.0), atol=1e-5)
 
 

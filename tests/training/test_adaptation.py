@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
+import pytest
 
 from realtime.speaker import Speaker
-from training.adaptation import Voices, follow_clips, window_means
+from training.adaptation import Voices, follow_clips, window_moments
 from training.recipes.schema import Speakers
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ def inputs(n: int = 60) -> FloatArray:
 def test_rows_lose_the_mean_of_their_own_speaker() -> None:
     some = inputs()
     speakers = np.arange(60) % 3
-    voices = Voices(window_means(some), speakers, SETTINGS, 3.0)
+    voices = Voices(window_moments(some), speakers, SETTINGS, 3.0)
     rows = np.arange(60)
     drawn = voices.draw(some, rows, np.random.default_rng(1))
     taken = (some - drawn)[:, 0]
@@ -38,22 +40,43 @@ def test_rows_lose_the_mean_of_their_own_speaker() -> None:
         assert 0.25 < np.mean(own < 0.22) < 0.75
 
 
+def test_rows_are_divided_by_the_deviation_of_their_own_speaker() -> None:
+    rng = np.random.default_rng(0)
+    speakers = np.arange(60) % 3
+    some = rng.standard_normal((60, 50, 2)).astype(np.float32) * (1 + 3 * speakers)[:, np.newaxis, np.newaxis]
+    settings = msgspec.structs.replace(SETTINGS, prior_s=0.001, deviation=True)
+    drawn = Voices(window_moments(some), speakers, settings, 3.0).draw(
+        some, np.arange(60), np.random.default_rng(1)
+    )
+    for speaker in range(3):
+        assert drawn[speakers == speaker].std() == pytest.approx(1.0, abs=0.05)
+    # Where little was heard, most of the deviation is still the corpus's.
+    settings = msgspec.structs.replace(settings, prior_s=1e6)
+    drawn = Voices(window_moments(some), speakers, settings, 3.0).draw(
+        some, np.arange(60), np.random.default_rng(1)
+    )
+    assert np.allclose(drawn, some, atol=0.05)
+
+
 def test_draws_follow_from_the_generator_alone() -> None:
     some = inputs()
-    voices = Voices(window_means(some), np.arange(60) % 3, SETTINGS, 3.0)
+    voices = Voices(window_moments(some), np.arange(60) % 3, SETTINGS, 3.0)
     rows = np.arange(10)
     first, second, third = (voices.draw(some, rows, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, second)
     assert not np.array_equal(first, third)
 
 
-def test_clips_are_followed_as_the_recognizer_does() -> None:
+@pytest.mark.parametrize(
+    "settings", [SETTINGS, msgspec.structs.replace(SETTINGS, deviation=True)], ids=["mean", "deviation"]
+)
+def test_clips_are_followed_as_the_recognizer_does(settings: Speakers) -> None:
     some = inputs(8)
     clip = np.array([0, 0, 0, 1, 1, 1, 1, 2])
     # The second clip misses a window, in which no voice was heard.
     position = np.array([0, 1, 2, 3, 4, 6, 7, 8])
-    found = follow_clips(some, clip, position, SETTINGS, window_s=3.0, hop_s=0.5)
-    speaker = Speaker(SETTINGS.adaptation)
+    found = follow_clips(some, clip, position, settings, window_s=3.0, hop_s=0.5)
+    speaker = Speaker(settings.adaptation)
     expected = []
     for row, new_s in enumerate((3.0, 0.5, 0.5, 3.0, 0.5, 1.0, 0.5, 3.0)):
         if new_s == 3.0:

@@ -91,7 +91,7 @@ def test_windows_are_those_that_a_stream_would_give(
         rows = windows.clip == index
         assert np.array_equal(windows.features[rows], [window.features for window in due])
         assert windows.voiced[rows].tolist() == [
-            hears_voice(window.rms, window.harmonicity, -70.0) for window in due
+            hears_voice(window.rms, window.harmonicity, recipe.features) for window in due
         ]
 
 
@@ -125,13 +125,13 @@ def test_a_degraded_clip_stands_for_the_clip(recipe: Recipe, clips: list[Clip], 
     )
 
 
-def test_another_level_of_voices_reads_no_audio_again(
-    recipe: Recipe, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("deaf", [{"audible_above_dbfs": 0.0}, {"harmonic_energy": 1.0}], ids=str)
+def test_another_idea_of_voices_reads_no_audio_again(
+    recipe: Recipe, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaf: dict[str, Any]
 ) -> None:
     first = extract(recipe, clips, tmp_path)
     monkeypatch.setattr(dataset, "read_clip", lambda *_: pytest.fail("audio was read again"))
-    deaf = replace(recipe, features=replace(recipe.features, audible_above_dbfs=0.0))
-    again = extract(deaf, clips, tmp_path)
+    again = extract(replace(recipe, features=replace(recipe.features, **deaf)), clips, tmp_path)
     assert np.array_equal(first.features, again.features)
     assert first.voiced.any()
     assert not again.voiced.any()

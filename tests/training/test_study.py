@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from realtime.errors import CorpusError, TrainingError
-from training import dataset, protocols, recipes, store
+from training import dataset, networks, protocols, recipes, store
 from training import study as studies
 from training.augmentation import CONDITIONS, Noises
 from training.dataset import AsItIs, Degraded
@@ -38,7 +38,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return seed
 
     monkeypatch.setattr(studies, "fit", pretend)
-    monkeypatch.setattr(studies, "use_one_thread", lambda: None)
+    monkeypatch.setattr(networks, "use_one_thread", lambda: None)
     kept: dict[Path, Fitted] = {}
     monkeypatch.setattr(store, "save", kept.__setitem__)
     monkeypatch.setattr(store, "load", kept.get)

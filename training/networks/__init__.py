@@ -10,7 +10,7 @@ new kind is a struct of `training.recipes.schema` and such a function. TensorFlo
 network.
 """
 
-from training.networks.loading import load_tensorflow, seed_everything
+from training.networks.loading import load_tensorflow, seed_everything, use_one_thread
 from training.networks.model import PROBABILITIES, build, count_parameters, embedding, set_weights
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "load_tensorflow",
     "seed_everything",
     "set_weights",
+    "use_one_thread",
 ]

@@ -139,7 +139,7 @@ def parse_recipe(name: str, plain: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
-_NEWER_FEATURES: Final = frozenset({"audible_above_dbfs"})
+_NEWER_FEATURES: Final = frozenset({"audible_above_dbfs", "harmonic_energy"})
 """Settings of features that recipes were measured before."""
 
 

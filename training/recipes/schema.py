@@ -346,21 +346,23 @@ class Fitting(Section, frozen=True, kw_only=True):
 
 
 class Speakers(Section, frozen=True, kw_only=True):
-    """How the model gets used to a speaker: their running mean is taken from its inputs."""
+    """How the model gets used to a speaker: their running statistics are taken from its inputs."""
 
     prior_s: Positive = 15.0
     """Seconds of the corpus's mean that their own is blended with."""
     memory_s: Positive = 120.0
     """Seconds after which what was heard of them fades."""
+    deviation: bool = False
+    """Whether inputs are also divided by their running deviation."""
     n_windows: Count = 40
-    """Of their other windows that the mean is drawn from while training, at most."""
+    """Of their other windows that the statistics are drawn from while training, at most."""
     strangers: Share = 0.25
     """Share of the windows that are trained on as if nothing was heard of them before."""
 
     @property
     def adaptation(self) -> Adaptation:
         """What of it matters when the model runs."""
-        return Adaptation(prior_s=self.prior_s, memory_s=self.memory_s)
+        return Adaptation(prior_s=self.prior_s, memory_s=self.memory_s, deviation=self.deviation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

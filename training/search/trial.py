@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from realtime.errors import TonewatchError
-from training import recipes
+from training import networks, recipes
 from training.disk import put
 from training.fit import fit, forget
 from training.judgement import judge, outcome_of_clips, outcome_of_windows
 from training.metrics import score
 from training.protocols import Task
 from training.recipes import parse_recipe
-from training.study import gather, use_one_thread
+from training.study import gather
 from training.workers import Workers
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _score_fold(bench: Bench, study: Study, fold: Fold) -> float:
     if kept is not None:
         return kept
     if study.recipe.is_network:
-        use_one_thread()
+        networks.use_one_thread()
     unfinished = path.with_suffix(".unfinished.npz")
     fitted = fit(study.recipe, study.examples, fold.split, seed=bench.seed, kept=unfinished)
     judged = judge(study.recipe, fitted, study.examples.windows, fold.judged)
