@@ -262,7 +262,7 @@ def _compiled(recipe: Recipe, table: Table, seed: int) -> Any:  # noqa: ANN401 -
     networks.seed_everything(seed)
     n_labels = table.known.shape[1]
     assert isinstance(recipe.model, Network)
-    model = networks.build(recipe.model, table.inputs.shape[1:], n_labels)
+    model = networks.build(recipe.model, table.inputs.shape[1:], n_labels, recipe.features.families)
 
     def split(targets: Any) -> tuple[Any, Any]:  # noqa: ANN401 - tensors
         return targets[:, :n_labels], tensorflow.cast(targets[:, n_labels:] > 0, targets.dtype)

@@ -16,7 +16,7 @@ from training.adaptation import follow_clips
 from training.epochs import Epoch, Table, best_epoch, run, train
 from training.estimators import fit_estimator, predict_estimator
 from training.preprocess import balance, scale, select
-from training.recipes.schema import Ensemble, Estimator, Network
+from training.recipes.schema import Estimator, Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -185,9 +185,8 @@ def _train_members(
     """Train a recipe's networks, one after the other; errors and arguments are those of `train`."""
     weights: list[npt.NDArray[Any]] = []
     histories, judged = [], []
-    assert isinstance(recipe.model, Network)
-    members = recipe.model.members if isinstance(recipe.model, Ensemble) else (recipe.model,)
-    for number, member in enumerate(members):
+    for number, member in enumerate(recipe.members):
+        assert isinstance(member, Network)
         model, history = train(
             replace(recipe, model=member),
             table,
@@ -236,7 +235,7 @@ def rebuild(recipe: Recipe, fitted: Fitted, n_frames: int) -> Any:  # noqa: ANN4
     n_selected = len(fitted.preprocessing.selected)
     shape = (n_frames, n_selected) if recipe.sees_frames else (n_selected,)
     assert isinstance(recipe.model, Network)
-    model = networks.build(recipe.model, shape, len(recipe.labels))
+    model = networks.build(recipe.model, shape, len(recipe.labels), recipe.features.families)
     networks.set_weights(model, fitted.weights)
     return model
 

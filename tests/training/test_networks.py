@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
+import msgspec
 import numpy as np
 import pytest
 
 from realtime.errors import SettingsError
+from realtime.features import Harmonicity, Level, Mel, Semitones
 from training import networks
 from training.export import QUANTISATIONS, convert_all
 from training.networks.kinds import lay
@@ -234,6 +236,36 @@ def test_members_are_asked_together() -> None:
     assert np.asarray(networks.embedding(together)(inputs)) == pytest.approx(
         np.concatenate(hidden, axis=1), abs=1e-6
     )
+
+
+def test_a_network_sees_the_columns_of_its_families() -> None:
+    families = (Mel(n=4), Level(), Harmonicity())
+    model = ConvGruAttention(sees=("level", "mel"), blocks=BLOCKS, units=20, layers=LAYERS)
+    built = networks.build(model, FRAMES, N_LABELS, families)
+    assert built.get_layer("seen").output.shape == (None, 21, 5)
+    inputs = inputs_of(model, 8)
+    before = built.predict(inputs, verbose=0)
+    for column, counts in enumerate((True, True, True, True, True, False)):
+        other = inputs.copy()
+        other[:, :, column] += 3
+        assert np.array_equal(built.predict(other, verbose=0), before) != counts
+    alone = msgspec.structs.replace(model, sees=("mel",))
+    assert networks.build(alone, FRAMES, N_LABELS, families).get_layer("mel_flat").output.shape[2] == 4
+    for sees, given in ((("mel", "chroma"), families), (("mel",), families[:2]), (("mel",), ())):
+        with pytest.raises(SettingsError, match="wanted families of these"):
+            networks.build(msgspec.structs.replace(model, sees=sees), FRAMES, N_LABELS, given)
+
+
+def test_members_that_see_different_families_are_exported_as_they_are() -> None:
+    families = (Mel(n=3), Semitones(), Level())
+    members = (
+        ConvGruAttention(sees=("mel", "level"), blocks=BLOCKS, units=20, layers=LAYERS),
+        ConvGruAttention(sees=("semitones",), blocks=BLOCKS, units=20, layers=LAYERS),
+    )
+    model = networks.build(Ensemble(members=members), FRAMES, N_LABELS, families)
+    inputs = inputs_of(members[0], 64)
+    for exported in convert_all(model, inputs, inputs):
+        assert exported.parity < PARITY[exported.quantisation], exported.quantisation
 
 
 def test_bands_and_other_columns_come_to_the_recurrent_layer_in_step() -> None:

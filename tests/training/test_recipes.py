@@ -22,6 +22,7 @@ NAMES = (
     "crnn-68",
     "dnn-105",
     "dnn-cv",
+    "duo-88",
     "forest-80",
     "knn",
     "lstm",
@@ -267,6 +268,22 @@ def test_defaults_stand_where_nothing_is_said() -> None:
                 "model": {"kind": "ensemble", "members": [MEMBER, PLAIN["model"]]},
             },
             "output is 'frames'; wanted 'pooled' for a model of kind 'dense'",
+        ),
+        (
+            {"features": PICTURE, "selection": None, "model": {**MEMBER, "sees": ["mell"]}},
+            "model: sees is ['mell']; wanted each once, of ['mel', 'level']; did you mean 'mel'?",
+        ),
+        (
+            {"features": PICTURE, "selection": None, "model": {**MEMBER, "sees": ["mel", "mel"]}},
+            "model: sees is ['mel', 'mel']; wanted each once, of ['mel', 'level']",
+        ),
+        (
+            {
+                "features": PICTURE,
+                "selection": {"method": "mutual-information", "n_features": 4},
+                "model": {**MEMBER, "sees": ["mel"]},
+            },
+            "model: sees is ['mel'], beside the selection 'mutual-information'; wanted one of them",
         ),
         (
             {"features": PICTURE, "selection": None, "model": picture(n_bands=9)},

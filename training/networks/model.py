@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any
 from realtime.errors import SettingsError
 from training.networks.kinds import lay
 from training.networks.loading import load_tensorflow
-from training.recipes.schema import Dense, Ensemble
+from training.networks.parts import look_at
+from training.recipes.schema import Dense, Ensemble, Framed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from realtime.features.families import AnyFamily
     from training.recipes.schema import Network, Single
 
 PROBABILITIES = "probabilities"
 """Name of the last layer."""
 
 
-def build(model: Network, input_shape: tuple[int, ...], n_labels: int) -> Any:  # noqa: ANN401 - a Keras model
+def build(
+    model: Network, input_shape: tuple[int, ...], n_labels: int, families: Sequence[AnyFamily] = ()
+) -> Any:  # noqa: ANN401 - a Keras model
     """Return an untrained network that gives probabilities.
 
     Parameters
@@ -29,6 +33,8 @@ def build(model: Network, input_shape: tuple[int, ...], n_labels: int) -> Any:  
         Of one window: ``(n_features,)`` for a dense network, ``(n_frames, n_columns)`` for the others.
     n_labels
         Number of classes.
+    families
+        Whose columns the inputs are, in order: for networks that see some of them alone.
 
     Raises
     ------
@@ -36,17 +42,19 @@ def build(model: Network, input_shape: tuple[int, ...], n_labels: int) -> Any:  
         Where the kind does not fit the shape.
     """
     if not isinstance(model, Ensemble):
-        return _build_one(model, input_shape, n_labels, "network")
+        return _build_one(model, input_shape, n_labels, families, "network")
     keras = load_tensorflow().keras
     inputs = keras.Input(input_shape, name="features")
     found = [
-        _build_one(member, input_shape, n_labels, f"member_{number}")(inputs)
+        _build_one(member, input_shape, n_labels, families, f"member_{number}")(inputs)
         for number, member in enumerate(model.members, start=1)
     ]
     return keras.Model(inputs, keras.layers.Average(name=PROBABILITIES)(found), name="network")
 
 
-def _build_one(model: Single, input_shape: tuple[int, ...], n_labels: int, name: str) -> Any:  # noqa: ANN401
+def _build_one(
+    model: Single, input_shape: tuple[int, ...], n_labels: int, families: Sequence[AnyFamily], name: str
+) -> Any:  # noqa: ANN401 - a Keras model
     wanted = 1 if isinstance(model, Dense) else 2
     if len(input_shape) != wanted:
         raise SettingsError(
@@ -56,7 +64,8 @@ def _build_one(model: Single, input_shape: tuple[int, ...], n_labels: int, name:
         )
     keras = load_tensorflow().keras
     inputs = keras.Input(input_shape, name="features")
-    outputs = keras.layers.Dense(n_labels, activation="softmax", name=PROBABILITIES)(lay(model, inputs))
+    seen = look_at(inputs, families, model.sees) if isinstance(model, Framed) and model.sees else inputs
+    outputs = keras.layers.Dense(n_labels, activation="softmax", name=PROBABILITIES)(lay(model, seen))
     return keras.Model(inputs, outputs, name=name)
 
 

@@ -14,7 +14,47 @@ from training.networks.loading import load_tensorflow
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from realtime.features.families import AnyFamily
     from training.recipes.schema import Block, Block2d, Layer
+
+
+def look_at(inputs: Any, families: Sequence[AnyFamily], keys: Sequence[str]) -> Any:  # noqa: ANN401
+    """Return the columns of some families [shape=(batch, n_frames, n)], in the order of the inputs.
+
+    Parameters
+    ----------
+    inputs : Keras tensor [shape=(batch, n_frames, n_columns)]
+        Frames.
+    families
+        Whose columns they are, in order.
+    keys
+        Those that are looked at.
+
+    Raises
+    ------
+    SettingsError
+        Where one of them is not among the families, or the inputs have other columns than these.
+    """
+    n_columns = inputs.shape[-1]
+    n_of_all = sum(family.n_columns for family in families)
+    unknown = sorted(set(keys) - {family.key for family in families})
+    if unknown or n_of_all != n_columns:
+        raise SettingsError(
+            f"sees is {list(keys)}, of inputs with {n_columns} columns; wanted families of these: "
+            f"{[family.key for family in families]}, which have {n_of_all}"
+        )
+    layers = load_tensorflow().keras.layers
+    picture = layers.Reshape((*inputs.shape[1:], 1), name="columns")(inputs)
+    parts, start = [], 0
+    for family in families:
+        stop = start + family.n_columns
+        if family.key in keys:
+            part = layers.Cropping2D(((0, 0), (start, n_columns - stop)), name=f"columns_{family.key}")(
+                picture
+            )
+            parts.append(layers.Reshape(part.shape[1:3], name=f"{family.key}_flat")(part))
+        start = stop
+    return layers.Concatenate(name="seen")(parts) if len(parts) > 1 else parts[0]
 
 
 def stack_dense(hidden: Any, layers: Sequence[Layer]) -> Any:  # noqa: ANN401 - Keras tensors

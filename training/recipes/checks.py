@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from realtime.errors import SettingsError
 from realtime.features import Mel
 from realtime.types import LABELS
-from training.recipes.schema import Augmentation, Conv2dGruAttention, Dense, Estimator
+from training.recipes.schema import Augmentation, Conv2dGruAttention, Dense, Estimator, Framed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,8 +101,25 @@ def _check_member(recipe: Recipe, model: Single | Estimator) -> None:
         raise SettingsError(
             f"features: output is {recipe.features.output!r}; wanted {wanted!r} for a model of kind {kind!r}"
         )
+    if isinstance(model, Framed) and model.sees:
+        _check_seen(recipe, model)
     if isinstance(model, Conv2dGruAttention):
         _check_picture(recipe, model)
+
+
+def _check_seen(recipe: Recipe, model: Framed) -> None:
+    """Refuse families that are not computed, or of which a selection leaves some columns."""
+    keys = [family.key for family in recipe.features.families]
+    if recipe.selection.method != "none":
+        raise SettingsError(
+            f"model: sees is {list(model.sees)}, beside the selection {recipe.selection.method!r}; wanted "
+            "one of them"
+        )
+    for key in model.sees:
+        if key not in keys or model.sees.count(key) > 1:
+            near = get_close_matches(key, keys, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near and near[0] != key else ""
+            raise SettingsError(f"model: sees is {list(model.sees)}; wanted each once, of {keys}{hint}")
 
 
 def _check_picture(recipe: Recipe, model: Conv2dGruAttention) -> None:

@@ -204,7 +204,14 @@ class Dense(Section, frozen=True, kw_only=True, tag_field="kind", tag="dense"):
     layers: tuple[Layer, ...]
 
 
-class Conv(Section, frozen=True, kw_only=True, tag_field="kind", tag="conv"):
+class Framed(Section, frozen=True, kw_only=True):
+    """What networks over frames share."""
+
+    sees: tuple[str, ...] = ()
+    """Families of features that it looks at, by their keys; all of them where it is empty."""
+
+
+class Conv(Framed, frozen=True, kw_only=True, tag_field="kind", tag="conv"):
     """Convolutions over frames, their mean over time or all of them, and dense layers."""
 
     blocks: tuple[Block, ...]
@@ -212,7 +219,7 @@ class Conv(Section, frozen=True, kw_only=True, tag_field="kind", tag="conv"):
     layers: tuple[Layer, ...] = ()
 
 
-class Lstm(Section, frozen=True, kw_only=True, tag_field="kind", tag="lstm"):
+class Lstm(Framed, frozen=True, kw_only=True, tag_field="kind", tag="lstm"):
     """Recurrent layers over frames, of which the last one's last state goes on, and dense layers."""
 
     units: Sizes
@@ -223,7 +230,7 @@ class Lstm(Section, frozen=True, kw_only=True, tag_field="kind", tag="lstm"):
     layers: tuple[Layer, ...] = ()
 
 
-class ConvLstm(Section, frozen=True, kw_only=True, tag_field="kind", tag="conv-lstm"):
+class ConvLstm(Framed, frozen=True, kw_only=True, tag_field="kind", tag="conv-lstm"):
     """Convolutions over frames, recurrent layers over what they give, and dense layers."""
 
     blocks: tuple[Block, ...]
@@ -235,7 +242,7 @@ class ConvLstm(Section, frozen=True, kw_only=True, tag_field="kind", tag="conv-l
     layers: tuple[Layer, ...] = ()
 
 
-class ConvGruAttention(Section, frozen=True, kw_only=True, tag_field="kind", tag="conv-gru-attention"):
+class ConvGruAttention(Framed, frozen=True, kw_only=True, tag_field="kind", tag="conv-gru-attention"):
     """Convolutions, a recurrent layer in both directions, and a mean over time weighed by attention."""
 
     blocks: tuple[Block, ...]
