@@ -132,6 +132,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     smoothing: Smoothing = Smoothing()
     adaptation: Adaptation | None = None
     """How the model gets used to a speaker; not at all where there is none."""
+    intensity: bool = False
+    """Whether the model also tells how strong the emotion is: behind the labels, 0 to 1."""
     temperature: float = 1.0
     """What logits are divided by, so that probabilities are neither too sure nor too unsure."""
     thresholds: dict[str, float] = {}
@@ -240,6 +242,8 @@ def check(path: Path, card: Card, spec: FeatureSpec) -> None:
         raise ArtifactError(
             f"{path}: prior_s {adaptation.prior_s}, memory_s {adaptation.memory_s}; wanted both above 0"
         )
+    if card.runtime == "skops" and card.intensity:
+        raise ArtifactError(f"{path}: runtime is skops, with intensity; wanted none: estimators tell labels")
     if card.runtime == "skops" and (spec.output != "pooled" or card.quantisation != "float32"):
         raise ArtifactError(
             f"{path}: runtime is skops, features are {spec.output}, quantisation is {card.quantisation}; "
@@ -256,5 +260,5 @@ def _expectations(card: Card, spec: FeatureSpec) -> Sequence[tuple[str, object, 
         ("labels", card.labels, in_order),
         ("n_features", card.n_features, spec.n_values),
         ("input_shape", card.input_shape, [1, *inner]),
-        ("output_shape", card.output_shape, [1, len(card.labels)]),
+        ("output_shape", card.output_shape, [1, len(card.labels) + card.intensity]),
     )

@@ -51,7 +51,7 @@ class Classifier(LoadedModel):
                     f"wanted {wanted}, which the card says"
                 )
 
-    def _judge(self, row: FloatArray) -> FloatArray:
+    def _run(self, row: FloatArray) -> FloatArray:
         self._interpreter.set_tensor(self._input["index"], _quantised(row, self._input))
         self._interpreter.invoke()
         return _dequantised(self._interpreter.get_tensor(self._output["index"]), self._output)

@@ -92,7 +92,7 @@ class Estimator(LoadedModel):
                 f"wanted at most {PROBE_TOLERANCE:g}; {_version_note(card.training.versions)}"
             )
 
-    def _judge(self, row: FloatArray) -> FloatArray:
+    def _run(self, row: FloatArray) -> FloatArray:
         return self._vote(row)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from realtime.types import Judgement
+
 if TYPE_CHECKING:
     from realtime.artifact import Artifact
     from realtime.features import FeatureSpec
@@ -68,7 +70,11 @@ class LoadedModel(ABC):
     def predict(
         self, features: FloatArray, speaker: Speaker | None = None, *, new_s: float = 0.0
     ) -> FloatArray:
-        """Return the probability of each label [shape=(n_labels,), dtype=float32].
+        """Return the probability of each label [shape=(n_labels,), dtype=float32]; see `judge`."""
+        return self.judge(features, speaker, new_s=new_s).probabilities
+
+    def judge(self, features: FloatArray, speaker: Speaker | None = None, *, new_s: float = 0.0) -> Judgement:
+        """Return what the model says of a window.
 
         Parameters
         ----------
@@ -83,11 +89,15 @@ class LoadedModel(ABC):
         inputs = self.artifact.preprocessing(features)
         if speaker is not None:
             inputs = speaker.hear(inputs, new_s)
-        return temper(self._judge(inputs[np.newaxis])[0], self.artifact.card.temperature)
+        card = self.artifact.card
+        raw = self._run(inputs[np.newaxis])[0]
+        # The intensity's place is behind the labels.
+        intensity = min(1.0, max(0.0, float(raw[-1]))) if card.intensity else None
+        return Judgement(temper(raw[: len(card.labels)], card.temperature), intensity)
 
     @abstractmethod
-    def _judge(self, row: FloatArray) -> FloatArray:
-        """Return the untempered probabilities [shape=(1, n_labels)] of one input [shape=(1, ...)]."""
+    def _run(self, row: FloatArray) -> FloatArray:
+        """Return what the model gives for one input [shape=(1, ...)]: untempered probabilities, one row."""
 
 
 def temper(probabilities: FloatArray, temperature: float) -> FloatArray:

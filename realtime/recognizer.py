@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from realtime.activity import Signal
     from realtime.features import FeatureSpec, FeatureWindow
     from realtime.speaker import Adaptation
-    from realtime.types import Event, FloatArray, Smoothing
+    from realtime.types import Event, FloatArray, Judgement, Smoothing
 
 LARGEST_SAMPLE = 65_536.0
 """Samples beyond this are no audio, not even audio that was scaled wrongly: they count as lost."""
@@ -52,10 +52,8 @@ class Model(Protocol):
     @property
     def adaptation(self) -> Adaptation | None: ...  # noqa: D102
 
-    def predict(
-        self, features: FloatArray, speaker: Speaker | None = None, *, new_s: float = 0.0
-    ) -> FloatArray:
-        """Return the probability of each label for the features of one window."""
+    def judge(self, features: FloatArray, speaker: Speaker | None = None, *, new_s: float = 0.0) -> Judgement:
+        """Return the probability of each label for the features of one window, and how strong they are."""
         ...
 
 
@@ -123,6 +121,8 @@ class Recognizer:
         self._extractor = WindowExtractor(model.spec, window=model.window, hop=hop)
         self._meter = activity.SignalMeter(model.window, model.spec.frame_hop)
         self._smoother = decision.Smoother(smoothing or model.smoothing, len(model.labels))
+        # Of one value a majority is all of them: it is their mean.
+        self._intensity = decision.Smoother(smoothing or model.smoothing, 1)
         self._segments = decision.SegmentTracker(self.stream)
         self._speaker = None if model.adaptation is None or not adapt else Speaker(model.adaptation)
         self.reset()
@@ -220,10 +220,12 @@ class Recognizer:
         new = min(self.stream.window, window.start - position.predicted)
         position.predicted = window.start
         before = self._now()
-        probabilities = self._model.predict(
+        probabilities, intensity = self._model.judge(
             window.features, self._speaker, new_s=new / self.stream.sample_rate
         )
         inference_s = self._now() - before
+        if intensity is not None:
+            intensity = float(self._intensity.push(np.asarray([intensity], dtype=np.float32))[0])
         smoothed = self._smoother.push(probabilities)
         label, probability = decision.decide(smoothed, self.stream.labels, self._min_probability)
         # The last window of a recording is filled up behind its end.
@@ -240,6 +242,7 @@ class Recognizer:
             level_dbfs=signal.level_dbfs,
             dropped=position.take_dropped(),
             latency=Latency(1e3 * queued_s, 1e3 * position.features_s, 1e3 * inference_s),
+            intensity=intensity,
         )
         position.seq += 1
         return [prediction, *self._segments.push(label, probability, end)]
@@ -259,7 +262,7 @@ class Recognizer:
         position = self._position
         events: list[Event] = []
         if state not in PREDICTING:
-            self._smoother.reset()
+            self._forget_decisions()
             events += self._segments.close()
         overdue = position.index - position.told >= REMIND_S * self.stream.sample_rate
         if state is not position.state or (state not in PREDICTING and overdue):
@@ -269,10 +272,14 @@ class Recognizer:
     def _forget_audio(self) -> None:
         self._extractor.reset()
         self._meter.reset()
-        self._smoother.reset()
+        self._forget_decisions()
         self._position.origin = self._position.index
         self._position.predicted = -self.stream.window
         self._position.features_s = 0.0
+
+    def _forget_decisions(self) -> None:
+        self._smoother.reset()
+        self._intensity.reset()
 
     def _enter(self, state: State, detail: str, signal: Signal | None = None) -> Status:
         position = self._position

@@ -125,6 +125,7 @@ def _prediction(stream: Stream, message: messages.Prediction) -> types.Predictio
         message.level_dbfs,
         message.dropped,
         Latency(took.queue, took.features, took.inference),
+        message.intensity,
     )
 
 

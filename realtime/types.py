@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -145,6 +145,15 @@ class Latency:
     inference_ms: float = 0.0
 
 
+class Judgement(NamedTuple):
+    """What a model says of one window."""
+
+    probabilities: FloatArray
+    """Of each label [shape=(n_labels,), dtype=float32]."""
+    intensity: float | None = None
+    """Strength of the emotion, 0 to 1, where the model tells it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The emotion of one window.
@@ -169,6 +178,8 @@ class Prediction:
         Samples lost since the previous event.
     latency
         Where the time went.
+    intensity
+        Strength of the emotion, 0 to 1, smoothed; None where the model does not tell it.
     """
 
     stream: Stream
@@ -182,6 +193,7 @@ class Prediction:
     level_dbfs: float
     dropped: int = 0
     latency: Latency = Latency()
+    intensity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,8 @@ class Table:
         Whether it comes from a varied copy of the clip.
     speakers : np.ndarray [shape=(n,), dtype=int64]
         Who speaks.
+    intensities : np.ndarray [shape=(n,), dtype=float32]
+        How strong the emotion is, 0 to 1; NaN where nobody says.
     """
 
     inputs: FloatArray
@@ -98,6 +100,7 @@ class Table:
     clips: npt.NDArray[np.int64]
     copied: npt.NDArray[np.bool_]
     speakers: npt.NDArray[np.int64]
+    intensities: FloatArray
 
 
 @dataclass(slots=True)
@@ -262,23 +265,39 @@ def _compiled(recipe: Recipe, table: Table, seed: int) -> Any:  # noqa: ANN401 -
     networks.seed_everything(seed)
     n_labels = table.known.shape[1]
     assert isinstance(recipe.model, Network)
-    model = networks.build(recipe.model, table.inputs.shape[1:], n_labels, recipe.features.families)
+    model = networks.build(
+        recipe.model,
+        table.inputs.shape[1:],
+        n_labels,
+        recipe.features.families,
+        with_intensity=recipe.tells_intensity,
+    )
 
     def split(targets: Any) -> tuple[Any, Any]:  # noqa: ANN401 - tensors
-        return targets[:, :n_labels], tensorflow.cast(targets[:, n_labels:] > 0, targets.dtype)
+        known = targets[:, n_labels : 2 * n_labels]
+        return targets[:, :n_labels], tensorflow.cast(known > 0, targets.dtype)
 
-    def masked_cross_entropy(targets: Any, probabilities: Any) -> Any:  # noqa: ANN401 - tensors
+    def masked_cross_entropy(targets: Any, outputs: Any) -> Any:  # noqa: ANN401 - tensors
         # Among the classes of the row's corpus alone: that a room is never heard with disgust must not
         # teach that it means no disgust.
         wanted, known = split(targets)
-        probabilities = probabilities * known
+        probabilities = outputs[:, :n_labels] * known
         probabilities /= tensorflow.reduce_sum(probabilities, axis=-1, keepdims=True) + _SMALLEST
-        return -tensorflow.reduce_sum(wanted * tensorflow.math.log(probabilities + _SMALLEST), axis=-1)
+        loss = -tensorflow.reduce_sum(wanted * tensorflow.math.log(probabilities + _SMALLEST), axis=-1)
+        return loss + _intensity_loss(targets, outputs) if recipe.tells_intensity else loss
 
-    def accuracy(targets: Any, probabilities: Any) -> Any:  # noqa: ANN401 - tensors
+    def _intensity_loss(targets: Any, outputs: Any) -> Any:  # noqa: ANN401 - tensors
+        # Of rows whose intensity is known; mixup makes shares of both.
+        told, found = targets[:, -1], outputs[:, -1]
+        intensity = targets[:, -2] / (told + _SMALLEST)
+        log = tensorflow.math.log
+        entropy = intensity * log(found + _SMALLEST) + (1 - intensity) * log(1 - found + _SMALLEST)
+        return -recipe.fitting.intensity * told * entropy
+
+    def accuracy(targets: Any, outputs: Any) -> Any:  # noqa: ANN401 - tensors
         wanted, known = split(targets)
         right = tensorflow.equal(
-            tensorflow.argmax(wanted, axis=-1), tensorflow.argmax(probabilities * known, axis=-1)
+            tensorflow.argmax(wanted, axis=-1), tensorflow.argmax(outputs[:, :n_labels] * known, axis=-1)
         )
         return tensorflow.cast(right, tensorflow.float32)
 
@@ -297,21 +316,24 @@ def _optimiser(fitting: Fitting) -> Any:  # noqa: ANN401 - a Keras optimiser
 
 
 def _targets(table: Table, smoothing: float) -> FloatArray:
-    """Return what the loss compares with: the labels' probabilities, which labels are known, the weights.
+    """Return what the loss compares with: labels' probabilities, which of them are known, intensity, weight.
 
-    In one array, since mixup blends all of it: what is half of one row and half of another weighs as both.
+    Behind the intensity stands whether it is told. In one array, since mixup blends all of it: what is half
+    of one row and half of another weighs as both.
     """
     known = table.known.astype(np.float32)
     wanted = np.eye(known.shape[1], dtype=np.float32)[table.labels]
     spread = known / known.sum(axis=1, keepdims=True)
     smoothed = (1 - smoothing) * wanted + smoothing * spread
-    columns = (smoothed, known, table.weights[:, np.newaxis])
+    told = ~np.isnan(table.intensities)
+    intensity = np.stack((np.where(told, table.intensities, 0), told), axis=1)
+    columns = (smoothed, known, intensity, table.weights[:, np.newaxis])
     return np.concatenate(columns, axis=1, dtype=np.float32)
 
 
 def _judge(model: Any, inner: Table) -> tuple[float, float]:  # noqa: ANN401 - a Keras model
     """Return loss and accuracy on the inner part, among the classes of each row's corpus."""
-    probabilities = run(model, inner.inputs) * inner.known
+    probabilities = run(model, inner.inputs)[:, : inner.known.shape[1]] * inner.known
     probabilities /= probabilities.sum(axis=1, keepdims=True) + _SMALLEST
     rows = np.arange(len(inner.labels))
     loss = -np.log(probabilities[rows, inner.labels] + _SMALLEST).mean()
@@ -319,7 +341,12 @@ def _judge(model: Any, inner: Table) -> tuple[float, float]:  # noqa: ANN401 - a
 
 
 def run(model: Any, inputs: FloatArray) -> FloatArray:  # noqa: ANN401 - a Keras model
-    """Return a Keras network's probabilities [shape=(n, n_labels), dtype=float32]."""
+    """Return what a Keras network gives: untempered probabilities, and an intensity where it tells one.
+
+    Returns
+    -------
+    np.ndarray [shape=(n, n_labels) or (n, n_labels + 1), dtype=float32]
+    """
     return np.asarray(model.predict(inputs, batch_size=512, verbose=0), dtype=np.float32)
 
 

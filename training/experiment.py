@@ -162,7 +162,9 @@ def _write(made: _Made, card: Card, measured: Evaluation | None, out: Path, watc
         representative = representative_inputs(fitted, windows, task.split.train)
         network = rebuild(recipe, fitted, windows.features.shape[1])
         watcher.begin("exports", 1)
-        made_in = export.convert_all(network, representative, fitted.preprocessing(inner))
+        made_in = export.convert_all(
+            network, representative, fitted.preprocessing(inner), n_labels=len(recipe.labels)
+        )
         watcher.advance()
         watcher.end(", ".join(exported.quantisation for exported in made_in))
         exports = {

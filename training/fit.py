@@ -47,12 +47,15 @@ class Examples:
         Classes that the clip's corpus has.
     speakers : np.ndarray [shape=(n_clips,), dtype=int64]
         Number of each clip's speaker.
+    intensities : np.ndarray [shape=(n_clips,), dtype=float32]
+        How strong each clip's emotion is: 0 or 1, NaN where nobody says.
     """
 
     windows: Windows
     labels: npt.NDArray[np.int64]
     known: npt.NDArray[np.bool_]
     speakers: npt.NDArray[np.int64]
+    intensities: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,7 @@ def fit(
         histories = ()
         weights = _fit_estimator(recipe, prepared.table, seed)
         raw = _run_estimator(weights, inner.inputs, len(recipe.labels))
+    raw = raw[:, : len(recipe.labels)]
     # Among the classes of each row's corpus: what the others get was never learnt.
     temperature = fit_temperature(raw * inner.known, inner.labels)
     if recipe.fitting.refit:
@@ -162,7 +166,8 @@ class _Members:
     weights
         One member's after the other's.
     probabilities : np.ndarray [shape=(n_inner, n_labels), dtype=float32]
-        Their mean, of the inner part's windows; empty without one.
+        Their mean, of the inner part's windows, with an intensity behind where they tell one; empty without
+        an inner part.
     histories
         Each one's epochs.
     """
@@ -223,7 +228,7 @@ def _of_member(kept: Path, number: int) -> Path:
 
 
 def rebuild(recipe: Recipe, fitted: Fitted, n_frames: int) -> Any:  # noqa: ANN401 - a Keras model
-    """Return the trained Keras network, from scaled features to untempered probabilities.
+    """Return the trained Keras network, from scaled features to untempered probabilities and an intensity.
 
     Parameters
     ----------
@@ -235,7 +240,13 @@ def rebuild(recipe: Recipe, fitted: Fitted, n_frames: int) -> Any:  # noqa: ANN4
     n_selected = len(fitted.preprocessing.selected)
     shape = (n_frames, n_selected) if recipe.sees_frames else (n_selected,)
     assert isinstance(recipe.model, Network)
-    model = networks.build(recipe.model, shape, len(recipe.labels), recipe.features.families)
+    model = networks.build(
+        recipe.model,
+        shape,
+        len(recipe.labels),
+        recipe.features.families,
+        with_intensity=recipe.tells_intensity,
+    )
     networks.set_weights(model, fitted.weights)
     return model
 
@@ -250,13 +261,35 @@ def predict(recipe: Recipe, fitted: Fitted, inputs: FloatArray) -> FloatArray:
     inputs : np.ndarray [shape=(n, ...), dtype=float32]
         Selected and scaled features: `fitted.preprocessing` gives them.
     """
+    return predict_both(recipe, fitted, inputs)[0]
+
+
+def predict_both(recipe: Recipe, fitted: Fitted, inputs: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+    """Return the tempered probabilities of scaled inputs, and how strong each emotion is.
+
+    Arguments are those of `predict`.
+
+    Returns
+    -------
+    probabilities : np.ndarray [shape=(n, n_labels), dtype=float32]
+    intensities : np.ndarray [shape=(n,), dtype=float32]
+        From 0 to 1; None of a model that does not tell them.
+    """
+    n_labels = len(recipe.labels)
     if not len(inputs):
-        return np.zeros((0, len(recipe.labels)), dtype=np.float32)
-    if recipe.is_network:
+        raw = np.zeros((0, n_labels + recipe.tells_intensity), dtype=np.float32)
+    elif recipe.is_network:
         raw = run(rebuild(recipe, fitted, inputs.shape[1]), inputs)
     else:
-        raw = _run_estimator(fitted.weights, inputs, len(recipe.labels))
-    return temper(raw, fitted.temperature)
+        raw = _run_estimator(fitted.weights, inputs, n_labels)
+    return take_apart(recipe, fitted, raw)
+
+
+def take_apart(recipe: Recipe, fitted: Fitted, raw: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+    """Return tempered probabilities and intensities of what a model gave, as `predict_both` does."""
+    probabilities = raw[:, : len(recipe.labels)]
+    tempered = temper(probabilities, fitted.temperature) if len(raw) else probabilities
+    return tempered, raw[:, -1] if recipe.tells_intensity else None
 
 
 def fit_temperature(probabilities: FloatArray, labels: npt.NDArray[np.int64]) -> float:
@@ -321,6 +354,7 @@ def _prepare(recipe: Recipe, examples: Examples, clips: npt.NDArray[np.int64], *
         clip,
         windows.copy[taken] > 0,
         examples.speakers[clip],
+        examples.intensities[clip],
     )
     return _Prepared(preprocessing, table, len(rows), chosen.importances)
 
@@ -345,6 +379,7 @@ def _inner_table(
         clip,
         np.zeros(len(rows), dtype=np.bool_),
         examples.speakers[clip],
+        examples.intensities[clip],
     )
 
 

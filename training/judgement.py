@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from realtime.loaded import temper
 from training import export
 from training.evaluate import by_clip, smooth
-from training.fit import inputs_of, predict, rebuild
+from training.fit import inputs_of, predict_both, rebuild, take_apart
 from training.metrics import Outcome
 
 if TYPE_CHECKING:
@@ -38,11 +37,14 @@ class Judged:
         Number of each window among all windows.
     probabilities : np.ndarray [shape=(n, n_labels), dtype=float32]
         Of each window alone, tempered.
+    intensities : np.ndarray [shape=(n,), dtype=float32]
+        How strong the emotion is, 0 to 1; None of a model that does not tell it.
     """
 
     clip: npt.NDArray[np.int64]
     position: npt.NDArray[np.int64]
     probabilities: FloatArray
+    intensities: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def judge(
         inputs = inputs_of(recipe, fitted.preprocessing, windows, rows, speaker=speaker)
     else:
         inputs = normalise_by_speaker(windows.features[rows], fitted.preprocessing, clip, speaker)
-    return Judged(clip, rows, predict(recipe, fitted, inputs))
+    return Judged(clip, rows, *predict_both(recipe, fitted, inputs))
 
 
 def normalise_by_speaker(
@@ -151,13 +153,26 @@ def collapse(judged: Judged, groups: Sequence[npt.NDArray[np.bool_]]) -> Judged:
     return Judged(judged.clip, judged.position, np.stack(columns, axis=1))
 
 
+def in_strength(judged: Judged) -> Judged | None:
+    """Return how likely the emotion is normal, and how likely strong, in place of the labels' probabilities.
+
+    None of a model that does not tell it.
+    """
+    if judged.intensities is None:
+        return None
+    strong = judged.intensities
+    return Judged(judged.clip, judged.position, np.stack((1 - strong, strong), axis=1))
+
+
 def join(parts: Sequence[Judged]) -> Judged:
     """Return the predictions of several test parts as one."""
     clip = np.concatenate([part.clip for part in parts])
     position = np.concatenate([part.position for part in parts])
     probabilities = np.concatenate([part.probabilities for part in parts])
     order = np.argsort(position, kind="stable")
-    return Judged(clip[order], position[order], probabilities[order])
+    told = [part.intensities for part in parts if part.intensities is not None]
+    intensities = np.concatenate(told)[order] if len(told) == len(parts) else None
+    return Judged(clip[order], position[order], probabilities[order], intensities)
 
 
 def outcome_of_clips(judged: Judged, truth: Truth, tested: npt.NDArray[np.int64]) -> Outcome:
@@ -226,4 +241,4 @@ def judge_exported(
     model = export.convert(network, quantisation, representative)
     rows = windows.rows(split.test, copies=False)
     raw = export.run_exported(model, inputs_of(recipe, fitted.preprocessing, windows, rows))
-    return Judged(windows.clip[rows], rows, temper(raw, fitted.temperature))
+    return Judged(windows.clip[rows], rows, *take_apart(recipe, fitted, raw))

@@ -19,6 +19,7 @@ from training.judgement import (
     Judged,
     Truth,
     collapse,
+    in_strength,
     join,
     judge,
     judge_exported,
@@ -262,7 +263,7 @@ def _score(
     if not name.startswith("cross/"):
         scores = {name: _score_units(study, own, by_seed)}
         return (
-            scores | _score_arousal(study, name, by_seed)
+            scores | _score_arousal(study, name, by_seed) | _score_intensity(study, name, by_seed)
             if name in {"speaker", "speaker/adapted"}
             else scores
         )
@@ -297,6 +298,29 @@ def _score_arousal(study: Study, name: str, by_seed: _BySeed) -> dict[str, dict[
     )
     suffix = ADAPTED if name.endswith(ADAPTED) else ""
     return {f"{name.removesuffix(ADAPTED)}/arousal{suffix}": measured}
+
+
+def _score_intensity(study: Study, name: str, by_seed: _BySeed) -> dict[str, dict[str, dict[str, Scores]]]:
+    """Return how well strong emotions are told from normal ones, by name, unit and part.
+
+    Nothing where the model does not tell, or no clip says. A neutral voice knows no strength: it is left out.
+    """
+    judged = tuple(told for told in map(in_strength, by_seed.judged) if told is not None)
+    strength = study.examples.intensities
+    emotional = np.asarray([label != "neutral" for label in study.recipe.labels])[study.truth.labels]
+    labels = np.where(emotional & ~np.isnan(strength), strength == 1, -1).astype(np.int64)
+    tested = by_seed.tested[labels[by_seed.tested] >= 0]
+    if not judged or len(np.unique(labels[tested])) < _LEAST_CLASSES:
+        return {}
+    measured = _score_units(
+        study,
+        (),
+        _BySeed(tested, judged),
+        truth=Truth(labels, study.truth.speakers),
+        labels=("normal", "strong"),
+    )
+    suffix = ADAPTED if name.endswith(ADAPTED) else ""
+    return {f"{name.removesuffix(ADAPTED)}/intensity{suffix}": measured}
 
 
 def _score_units(

@@ -37,6 +37,8 @@ _CODE = ("adaptation.py", "augmentation/inputs.py", "epochs.py", "estimators.py"
 """What, within `training`, decides about a trained model besides recipe, seed, split and windows."""
 _RUNNING_CODE = ("activity.py", "estimator.py", "loaded.py", "preprocessing.py", "speaker.py", "voting.py")
 """What, within `realtime`, decides about it."""
+_STRENGTHS: dict[str | None, float] = {"normal": 0.0, "strong": 1.0}
+"""Of each intensity that a corpus may tell."""
 _PACKAGES = (
     "numpy",
     "soundfile",
@@ -194,7 +196,14 @@ def gather(
     numbers = {speaker: number for number, speaker in enumerate(speakers)}
     truth = Truth(labels, np.asarray([numbers[clip.speaker] for clip in clips], dtype=np.int64))
     usable = replace(corpus, clips=clips)
-    return Study(recipe, usable, used, Examples(windows, labels, known, truth.speakers), truth, digest, cache)
+    told = [_STRENGTHS.get(clip.intensity, np.nan) for clip in clips]
+    if recipe.tells_intensity and np.isnan(told).all():
+        raise CorpusError(
+            f"no recording of {corpus.name} says how strong its emotion is, and fitting.intensity is "
+            f"{recipe.fitting.intensity:g}; wanted some that do, such as RAVDESS's or CREMA-D's, or 0"
+        )
+    examples = Examples(windows, labels, known, truth.speakers, np.asarray(told, dtype=np.float32))
+    return Study(recipe, usable, used, examples, truth, digest, cache)
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,6 +208,7 @@ def _prediction(event: types.Prediction) -> Prediction:
         smoothed=_by_label(stream.labels, event.smoothed),
         arousal=None if place is None else _rounded(place.arousal, 4),
         valence=None if place is None else _rounded(place.valence, 4),
+        intensity=None if event.intensity is None else _rounded(event.intensity, 4),
         level_dbfs=_level(event.level_dbfs),
         dropped=int(event.dropped),
         latency_ms=LatencyMs(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from realtime.recognizer import Model
     from realtime.server.audio import AudioStream, Output
     from realtime.speaker import Adaptation, Speaker
-    from realtime.types import FloatArray, Smoothing
+    from realtime.types import FloatArray, Judgement, Smoothing
 
 _logger: Final = logging.getLogger("realtime.server")
 
@@ -46,12 +46,10 @@ class SharedModel:
         self.smoothing: Smoothing = model.smoothing
         self.adaptation: Adaptation | None = model.adaptation
 
-    def predict(
-        self, features: FloatArray, speaker: Speaker | None = None, *, new_s: float = 0.0
-    ) -> FloatArray:
-        """Return the probability of each label for the features of one window."""
+    def judge(self, features: FloatArray, speaker: Speaker | None = None, *, new_s: float = 0.0) -> Judgement:
+        """Return the probability of each label for the features of one window, and how strong they are."""
         with self._lock:
-            return self._model.predict(features, speaker, new_s=new_s)
+            return self._model.judge(features, speaker, new_s=new_s)
 
 
 Step: TypeAlias = "Callable[[AudioStream], list[Output]]"

@@ -18,7 +18,8 @@ import pytest
 from realtime import artifact, classifier
 from realtime.errors import ClassifierError
 from realtime.features import FeatureSpec
-from realtime.types import LABELS
+from realtime.loaded import LoadedModel
+from realtime.types import LABELS, FloatArray
 
 MODELS = Path(__file__).parent / "models"
 
@@ -46,6 +47,30 @@ def test_says_what_it_is() -> None:
     assert isinstance(model.spec, FeatureSpec)
     assert (model.window, model.hop) == (48_000, 8_000)
     assert model.smoothing.method == "exponential"
+
+
+class Told(LoadedModel):
+    """Gives what it is told to."""
+
+    def __init__(self, source: artifact.Artifact, raw: list[float]) -> None:
+        super().__init__(source)
+        self._raw = np.asarray([raw], dtype=np.float32)
+
+    def _run(self, _row: FloatArray) -> FloatArray:
+        return self._raw
+
+
+def test_intensity_stands_behind_the_labels() -> None:
+    sound = artifact.read(MODELS / "tiny-float32")
+    row = np.zeros(sound.card.n_features, dtype=np.float32)
+    probabilities = [0.9, *[0.1 / (len(LABELS) - 1)] * (len(LABELS) - 1)]
+    assert Told(sound, probabilities).judge(row).intensity is None
+    both = replace(sound, card=msgspec.structs.replace(sound.card, intensity=True))
+    # Quantised, it may lie a little outside.
+    for raw, expected in ((0.25, 0.25), (1.01, 1.0), (-0.01, 0.0)):
+        found = Told(both, [*probabilities, raw]).judge(row)
+        assert found.intensity == pytest.approx(expected)
+        np.testing.assert_allclose(found.probabilities, probabilities, atol=1e-6)
 
 
 def test_temperature_divides_logits() -> None:

@@ -261,6 +261,13 @@ def test_prediction_on_the_wire() -> None:
     }
 
 
+def test_intensity_is_on_the_wire_where_there_is_one() -> None:
+    message = messages.to_message(replace(PREDICTION, intensity=0.123456))
+    assert isinstance(message, messages.Prediction)
+    assert message.intensity == 0.1235
+    assert b"intensity" not in messages.encode(messages.to_message(PREDICTION))
+
+
 def test_segment_on_the_wire_says_null_while_it_is_open() -> None:
     assert json.loads(messages.encode(messages.to_message(SEGMENT))) == {
         "type": "segment",

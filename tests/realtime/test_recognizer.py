@@ -14,7 +14,7 @@ from realtime.errors import SettingsError, SourceError
 from realtime.features import Delta, FeatureSpec, Mel, Mfcc
 from realtime.recognizer import Recognizer
 from realtime.speaker import Adaptation
-from realtime.types import Chunk, Event, Prediction, Segment, Smoothing, State, Status
+from realtime.types import Chunk, Event, Judgement, Prediction, Segment, Smoothing, State, Status
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,15 +43,25 @@ class FakeModel:
         self.n_judged = 0
         self.heard_s: list[float] = []
 
-    def predict(
+    def judge(
         self, features: npt.NDArray[np.float32], speaker: Speaker | None = None, *, new_s: float = 0.0
-    ) -> npt.NDArray[np.float32]:
+    ) -> Judgement:
         if speaker is not None:
             self.heard_s.append(new_s)
             features = speaker.hear(features, new_s)
         self.n_judged += 1
         powers = np.exp(features[:3] / 50 - np.max(features[:3] / 50))
-        return np.asarray(powers / powers.sum(), dtype=np.float32)
+        return Judgement(np.asarray(powers / powers.sum(), dtype=np.float32))
+
+
+class Strong(FakeModel):
+    """Also says how strong an emotion is: something else of every window."""
+
+    def judge(
+        self, features: npt.NDArray[np.float32], speaker: Speaker | None = None, *, new_s: float = 0.0
+    ) -> Judgement:
+        judgement = super().judge(features, speaker, new_s=new_s)
+        return judgement._replace(intensity=self.n_judged % 10 / 10)
 
 
 def voiced(seconds: float, seed: int = 0) -> npt.NDArray[np.float32]:
@@ -407,3 +417,30 @@ def test_nobody_is_got_used_to_where_that_is_not_wanted() -> None:
     alone = predictions(Recognizer(model, adapt=False).push(sound))
     assert [p.probabilities for p in alone] == [p.probabilities for p in plain]
     assert [p.probabilities for p in used] != [p.probabilities for p in plain]
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "expected"),
+    [
+        (Smoothing(method="none"), [0.1, 0.2, 0.3]),
+        (Smoothing(alpha=0.5), [0.1, 0.15, 0.225]),
+        (Smoothing(method="majority", n=2), [0.1, 0.15, 0.25]),
+    ],
+)
+def test_intensity_is_smoothed_as_probabilities_are(smoothing: Smoothing, expected: list[float]) -> None:
+    recognizer = Recognizer(Strong(), smoothing=smoothing)
+
+    def intensities(seconds: float) -> list[float | None]:
+        events = recognizer.push(voiced(seconds))
+        return [event.intensity for event in events if isinstance(event, Prediction)]
+
+    assert intensities(4.0)[:3] == pytest.approx(expected)
+    # Nothing of it is left after a silence.
+    recognizer.push(silence(4.0))
+    n = recognizer._model.n_judged  # type: ignore[attr-defined]
+    assert intensities(4.0)[0] == pytest.approx((n + 1) % 10 / 10)
+
+
+def test_a_model_without_intensity_tells_none() -> None:
+    events = Recognizer(FakeModel()).push(voiced(4.0))
+    assert {event.intensity for event in events if isinstance(event, Prediction)} == {None}

@@ -37,7 +37,8 @@ def table(seed: int = 0, n: int = 48, *, n_columns: int = 6, noise: float = 1.0)
     clips = np.arange(n) // 2
     copied = np.arange(n) % 2 > 0
     known = np.ones((n, LABELS), dtype=np.bool_)
-    return Table(inputs.astype(np.float32), labels, known, ones, clips, copied, clips % 4)
+    unsaid = np.full(len(labels), np.nan, dtype=np.float32)
+    return Table(inputs.astype(np.float32), labels, known, ones, clips, copied, clips % 4, unsaid)
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +351,36 @@ def test_smoothed_labels_are_spread_over_known_classes() -> None:
         np.array([[0.8, 0.1, 0.1], [0.15, 0.85, 0], [0, 0, 1]], dtype=np.float32)
     )
     assert np.array_equal(targets[:, 3:6], known)
-    assert np.array_equal(targets[:, 6], own.weights)
+    assert np.array_equal(targets[:, 6:8], np.zeros((3, 2)))
+    assert np.array_equal(targets[:, 8], own.weights)
+    told = epochs._targets(replace(own, intensities=np.array([0.25, np.nan, 1], dtype=np.float32)), 0.3)
+    assert told[:, 6:8].tolist() == [[0.25, 1.0], [0.0, 0.0], [1.0, 1.0]]
+
+
+def test_intensity_is_learnt_of_those_who_tell_it(small: Recipe) -> None:
+    rng = np.random.default_rng(4)
+    own = table(n=240, noise=0.5)
+    strong = rng.random(240) < 0.5
+    # The last column tells it, whatever the label.
+    own.inputs[:, -1] = np.where(strong, 2, -2)
+    told = np.where(np.arange(240) % 3 > 0, strong, np.nan).astype(np.float32)
+    recipe = with_fitting(small, intensity=1.0, n_epochs=20)
+    model, _ = train(recipe, replace(own, intensities=told), seed=3)
+    found = run(model, own.inputs)
+    assert found.shape == (240, LABELS + 1)
+    assert found[:, :LABELS].sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert ((found[:, -1] > 0.5) == strong).mean() > 0.9
+    assert (found[:, :LABELS].argmax(axis=1) == own.labels).mean() > 0.8
+
+
+def test_intensity_does_not_weigh_where_nobody_tells_it(small: Recipe) -> None:
+    own = table(n=60)
+    heads = [
+        train(with_fitting(small, intensity=weight), own, seed=3)[0].get_weights()[-2:]
+        for weight in (0.5, 5.0)
+    ]
+    for one, other in zip(*heads, strict=True):
+        assert np.array_equal(one, other)
 
 
 def test_draws_take_as_many_of_each_clip() -> None:

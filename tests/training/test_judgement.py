@@ -14,6 +14,7 @@ from training import judgement
 from training.judgement import (
     Judged,
     Truth,
+    in_strength,
     join,
     normalise_by_speaker,
     outcome_of_clips,
@@ -92,7 +93,7 @@ def test_order_decides_nothing() -> None:
 def test_judging_adapted_looks_at_no_label_and_at_the_test_part_alone(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judgement, "predict", lambda _recipe, _fitted, inputs: inputs[:, :3])
+    monkeypatch.setattr(judgement, "predict_both", lambda _recipe, _fitted, inputs: (inputs[:, :3], None))
     n_values = study.recipe.features.n_values
     ones = np.ones(n_values, dtype=np.float32)
     fitted: Any = SimpleNamespace(preprocessing=Preprocessing(np.arange(n_values), 0 * ones, ones))
@@ -131,6 +132,21 @@ def test_parts_are_joined_in_the_order_of_the_windows() -> None:
     assert found.position.tolist() == [2, 3, 7, 8]
     assert found.clip.tolist() == [1, 2, 4, 4]
     assert found.probabilities[:, 0].tolist() == [3, 4, 1, 2]
+    assert found.intensities is None
+    told = [replace(part, intensities=part.probabilities[:, 0] / np.float32(10)) for part in (first, second)]
+    strengths = join(told).intensities
+    assert strengths is not None
+    assert strengths.tolist() == pytest.approx([0.3, 0.4, 0.1, 0.2])
+    assert join([told[0], second]).intensities is None
+
+
+def test_a_strength_is_likely_or_not() -> None:
+    plain = judged([4, 4], [[1, 0], [0, 1]])
+    assert in_strength(plain) is None
+    found = in_strength(replace(plain, intensities=np.array([0.25, 1], dtype=np.float32)))
+    assert found is not None
+    assert found.probabilities.tolist() == [[0.75, 0.25], [0, 1]]
+    assert np.array_equal(found.clip, plain.clip)
 
 
 def test_a_clip_is_judged_by_its_windows_means_and_missed_where_it_has_none() -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -186,6 +187,24 @@ def test_a_network_is_judged_as_it_would_be_shipped_too(of_network: Measured) ->
     assert found["speaker/float16"] != found["speaker/adapted"]
     assert found["speaker"].n_seeds == 1
     assert found["speaker"].sd == {}
+
+
+def test_intensity_is_scored_on_the_clips_that_tell_one(both_study: Study) -> None:
+    recipe = replace(
+        both_study.recipe, fitting=msgspec.structs.replace(both_study.recipe.fitting, intensity=0.5)
+    )
+    strengths = np.where(np.arange(len(both_study.clips)) % 2, 1, 0).astype(np.float32)
+    strengths[::5] = np.nan
+    examples = replace(both_study.examples, intensities=strengths)
+    found = run(replace(both_study, recipe=recipe, examples=examples, digest="other"), ["speaker"])
+    assert {"speaker/intensity", "speaker/intensity/adapted"} < set(found.scores)
+    own = np.asarray([clip.corpus == "ravdess" for clip in both_study.clips])
+    emotional = np.asarray([clip.label != "neutral" for clip in both_study.clips])
+    of_clips = found.scores["speaker/intensity"]["clips"]["all"]
+    assert of_clips.n == np.count_nonzero(own & emotional & ~np.isnan(strengths))
+    assert set(of_clips.classes) == {"normal", "strong"}
+    assert np.asarray(of_clips.confusion).shape == (2, 2)
+    assert found.scores["speaker"]["clips"]["all"].n == 45
 
 
 def test_models_have_their_cost(measured: Measured, of_network: Measured) -> None:

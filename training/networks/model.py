@@ -21,9 +21,14 @@ PROBABILITIES = "probabilities"
 
 
 def build(
-    model: Network, input_shape: tuple[int, ...], n_labels: int, families: Sequence[AnyFamily] = ()
+    model: Network,
+    input_shape: tuple[int, ...],
+    n_labels: int,
+    families: Sequence[AnyFamily] = (),
+    *,
+    with_intensity: bool = False,
 ) -> Any:  # noqa: ANN401 - a Keras model
-    """Return an untrained network that gives probabilities.
+    """Return an untrained network that gives probabilities, and behind them an intensity if it is to.
 
     Parameters
     ----------
@@ -35,6 +40,8 @@ def build(
         Number of classes.
     families
         Whose columns the inputs are, in order: for networks that see some of them alone.
+    with_intensity
+        Whether it also tells how strong the emotion is, 0 to 1.
 
     Raises
     ------
@@ -42,18 +49,26 @@ def build(
         Where the kind does not fit the shape.
     """
     if not isinstance(model, Ensemble):
-        return _build_one(model, input_shape, n_labels, families, "network")
+        return _build_one(model, input_shape, n_labels, families, "network", with_intensity=with_intensity)
     keras = load_tensorflow().keras
     inputs = keras.Input(input_shape, name="features")
     found = [
-        _build_one(member, input_shape, n_labels, families, f"member_{number}")(inputs)
+        _build_one(
+            member, input_shape, n_labels, families, f"member_{number}", with_intensity=with_intensity
+        )(inputs)
         for number, member in enumerate(model.members, start=1)
     ]
     return keras.Model(inputs, keras.layers.Average(name=PROBABILITIES)(found), name="network")
 
 
 def _build_one(
-    model: Single, input_shape: tuple[int, ...], n_labels: int, families: Sequence[AnyFamily], name: str
+    model: Single,
+    input_shape: tuple[int, ...],
+    n_labels: int,
+    families: Sequence[AnyFamily],
+    name: str,
+    *,
+    with_intensity: bool,
 ) -> Any:  # noqa: ANN401 - a Keras model
     wanted = 1 if isinstance(model, Dense) else 2
     if len(input_shape) != wanted:
@@ -65,7 +80,11 @@ def _build_one(
     keras = load_tensorflow().keras
     inputs = keras.Input(input_shape, name="features")
     seen = look_at(inputs, families, model.sees) if isinstance(model, Framed) and model.sees else inputs
-    outputs = keras.layers.Dense(n_labels, activation="softmax", name=PROBABILITIES)(lay(model, seen))
+    hidden = lay(model, seen)
+    outputs = keras.layers.Dense(n_labels, activation="softmax", name=PROBABILITIES)(hidden)
+    if with_intensity:
+        intensity = keras.layers.Dense(1, activation="sigmoid", name="intensity")(hidden)
+        outputs = keras.layers.Concatenate(name="outputs")([outputs, intensity])
     return keras.Model(inputs, outputs, name=name)
 
 

@@ -340,6 +340,8 @@ class Fitting(Section, frozen=True, kw_only=True):
     """Windows drawn of each clip in an epoch; 0 for all of them, each once."""
     plain_share: Share = 0.5
     """Share of these that come from the clip as it is; the others come from its varied copies."""
+    intensity: Amount = 0.0
+    """What telling how strong the emotion is weighs beside telling which; 0 for a network that does not."""
     label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     """Share of each label's probability that is spread over all classes while training."""
     patience: Count = 15
@@ -436,6 +438,11 @@ class Recipe:
     def sees_frames(self) -> bool:
         """Whether the model sees a matrix of frames instead of a pooled vector."""
         return self.features.output == "frames"
+
+    @property
+    def tells_intensity(self) -> bool:
+        """Whether the model also tells how strong the emotion is."""
+        return self.is_network and self.fitting.intensity > 0
 
     @property
     def members(self) -> tuple[Single | Estimator, ...]:

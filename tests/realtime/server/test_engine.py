@@ -12,7 +12,7 @@ from realtime import classifier
 from realtime.messages import Start
 from realtime.server.audio import AudioStream
 from realtime.server.engine import Engine, SharedModel, Turn
-from realtime.types import State, Status
+from realtime.types import Judgement, State, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,22 +158,22 @@ def test_a_shared_model_is_asked_by_one_at_a_time(tiny_model: Path) -> None:
         window, hop, smoothing = loaded.window, loaded.hop, loaded.smoothing
         adaptation = None
 
-        def predict(
+        def judge(
             self, features: FloatArray, _speaker: Speaker | None = None, *, new_s: float = 0.0
-        ) -> FloatArray:
+        ) -> Judgement:
             assert new_s == 0.5
             nonlocal n_at_once
             assert busy.acquire(blocking=False)
             time.sleep(0.002)
             n_at_once += 1
             busy.release()
-            return features
+            return Judgement(features)
 
     model = SharedModel(Slow())
     assert (model.name, model.labels, model.hop) == (loaded.name, loaded.labels, loaded.hop)
     features = np.zeros(3, dtype=np.float32)
     threads = [
-        threading.Thread(target=model.predict, args=(features,), kwargs={"new_s": 0.5}) for _ in range(8)
+        threading.Thread(target=model.judge, args=(features,), kwargs={"new_s": 0.5}) for _ in range(8)
     ]
     for thread in threads:
         thread.start()

@@ -584,7 +584,7 @@ class Broken:
         self.window, self.hop, self.smoothing = model.window, model.hop, model.smoothing
         self.adaptation = None
 
-    def predict(self, *_: object, **__: object) -> object:
+    def judge(self, *_: object, **__: object) -> object:
         raise RuntimeError("as planned")
 
 
