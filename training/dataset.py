@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import os
 import threading
+import time
+import uuid
+import weakref
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +43,10 @@ _VARYING_CODE = ("chain.py", "effects.py", "noises.py", "rooms.py")
 _DEGRADING_CODE = (*_VARYING_CODE, "conditions.py")
 """What, within `training.augmentation`, decides about them too, unless clips are taken as they are."""
 _CLIPS_PER_TASK = 8
+_MANY_BYTES = 1 << 28
+"""Features of more than this are better shared between processes than sent to each."""
+_IN_USE = "in-use-"
+_LEFT_BEHIND_S = 7 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,18 +238,60 @@ def extract(
                 raise CorpusError(result)
             found[index] = result
         advance(len(results))
-    return _join([found[index] for index in range(len(clips))], recipe.features)
+    return _join([found.pop(index) for index in range(len(clips))], recipe.features)
 
 
 def with_copies(clips: Windows, copies: Windows) -> Windows:
     """Return the windows of clips and of their copies together, ordered by clip, then by copy."""
     order = np.lexsort((np.concatenate((clips.copy, copies.copy)), np.concatenate((clips.clip, copies.clip))))
-    return Windows(
-        *(
-            np.concatenate((getattr(clips, name), getattr(copies, name)))[order]
-            for name in ("clip", "copy", "features", "voiced")
-        )
-    )
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    own, others = place[: len(clips.clip)], place[len(clips.clip) :]
+
+    def merge(name: str) -> npt.NDArray[Any]:
+        first, second = getattr(clips, name), getattr(copies, name)
+        # Each to its place: joined and then sorted, gigabytes of features would be held once more.
+        merged = np.empty((len(order), *first.shape[1:]), dtype=first.dtype)
+        merged[own], merged[others] = first, second
+        return merged
+
+    return Windows(*(merge(name) for name in ("clip", "copy", "features", "voiced")))
+
+
+def on_disk(windows: Windows, folder: Path) -> Windows:
+    """Return the same windows; where their features are many, these lie in a file that processes share.
+
+    Held in memory, they would be held again by each process that they are sent to. The file goes with the
+    last who uses it. Where there is no room for it, the features stay as they are.
+
+    Parameters
+    ----------
+    windows
+        Of all clips.
+    folder
+        Where the file is to lie.
+    """
+    if windows.features.nbytes < _MANY_BYTES:
+        return windows
+    path = folder / f"{_IN_USE}{os.getpid()}-{uuid.uuid4().hex[:8]}.npy"
+    try:
+        # What was left behind by a process that was killed.
+        for other in folder.glob(f"{_IN_USE}*.npy"):
+            if time.time() - other.stat().st_mtime > _LEFT_BEHIND_S:
+                other.unlink(missing_ok=True)
+        np.save(path, windows.features)
+        features = np.load(path, mmap_mode="r")
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        return windows
+    weakref.finalize(features, _remove, path)
+    return replace(windows, features=features)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _extract_some(task: _Task) -> list[tuple[int, npt.NDArray[np.void] | str]]:
@@ -330,16 +381,22 @@ def _load(path: Path, plan: _Plan) -> npt.NDArray[np.void] | None:
 
 
 def _join(tables: list[npt.NDArray[np.void]], spec: FeatureSpec) -> Windows:
-    """Return all clips' windows, in the order of the clips."""
-    table = np.concatenate(tables)
-    # Whether a voice is heard is decided anew: it is quick, and its thresholds are not the features'.
-    voiced = [hears_voice(row["rms"], row["harmonicity"], spec) for row in table]
-    return Windows(
-        clip=np.repeat(np.arange(len(tables)), [len(own) for own in tables]),
-        copy=np.ascontiguousarray(table["copy"]),
-        features=np.ascontiguousarray(table["features"]),
-        voiced=np.asarray(voiced, dtype=np.bool_),
-    )
+    """Return all clips' windows, in the order of the clips; empty the list of their tables."""
+    lengths = [len(own) for own in tables]
+    clip = np.repeat(np.arange(len(tables)), lengths)
+    copy = np.empty(len(clip), dtype=np.int64)
+    features = np.empty((len(clip), *tables[0].dtype["features"].shape), dtype=np.float32)
+    voiced = np.empty(len(clip), dtype=np.bool_)
+    stop = len(clip)
+    # Each is let go as it is copied: there are gigabytes of them.
+    while tables:
+        table = tables.pop()
+        start = stop - len(table)
+        copy[start:stop], features[start:stop] = table["copy"], table["features"]
+        # Whether a voice is heard is decided anew: it is quick, and its thresholds are not the features'.
+        voiced[start:stop] = [hears_voice(row["rms"], row["harmonicity"], spec) for row in table]
+        stop = start
+    return Windows(clip, copy, features, voiced)
 
 
 def code_digest(variation: Variation) -> str:

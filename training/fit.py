@@ -15,7 +15,7 @@ from training import networks
 from training.adaptation import follow_clips
 from training.epochs import Epoch, Table, best_epoch, run, train
 from training.estimators import fit_estimator, predict_estimator
-from training.preprocess import balance, scale, select
+from training.preprocess import apply, balance, scale, select
 from training.recipes.schema import Estimator, Network
 
 if TYPE_CHECKING:
@@ -341,13 +341,15 @@ def _prepare(recipe: Recipe, examples: Examples, clips: npt.NDArray[np.int64], *
             "recordings of speech or song"
         )
     of_row = examples.labels[windows.clip[rows]]
-    chosen = select(windows.features[rows], of_row, recipe.selection, seed=seed)
+    # Where none is selected, nobody looks at them.
+    shown = rows[:0] if recipe.selection.method == "none" else rows
+    chosen = select(windows.features[shown], of_row, recipe.selection, seed=seed)
     balanced, weights = balance(of_row, recipe.balance, seed=seed)
     taken = rows[balanced]
     preprocessing = scale(windows.features, taken, chosen.indices)
     clip = windows.clip[taken]
     table = Table(
-        preprocessing(windows.features[taken]),
+        apply(preprocessing, windows.features, taken),
         of_row[balanced],
         examples.known[clip],
         weights,
@@ -406,7 +408,7 @@ def inputs_of(
     speaker : np.ndarray [shape=(n,), dtype=int64]
         Who speaks, where the speaker's other clips were heard before each.
     """
-    inputs = preprocessing(windows.features[rows])
+    inputs = apply(preprocessing, windows.features, rows)
     if recipe.speakers is None:
         return inputs
     return follow_clips(

@@ -168,6 +168,28 @@ def scale(
     return Preprocessing(selected, mean.astype(np.float32), deviation.astype(np.float32))
 
 
+def apply(preprocessing: Preprocessing, features: FloatArray, rows: npt.NDArray[np.int64]) -> FloatArray:
+    """Return a model's inputs of some rows [shape=(n_rows, ..., n_selected), dtype=float32].
+
+    Some rows at a time: at once, each step of it would hold all of them.
+
+    Parameters
+    ----------
+    preprocessing
+        From features to inputs.
+    features : np.ndarray [shape=(n, ..., n_features)]
+        Of windows.
+    rows : np.ndarray [shape=(n_rows,), dtype=int64]
+        Which of them.
+    """
+    n_selected = len(preprocessing.selected)
+    inputs = np.empty((len(rows), *features.shape[1:-1], n_selected), dtype=np.float32)
+    for first in range(0, len(rows), _ROWS_AT_A_TIME):
+        block = slice(first, first + _ROWS_AT_A_TIME)
+        inputs[block] = preprocessing(features[rows[block]])
+    return inputs
+
+
 def _blocks(
     features: FloatArray, rows: npt.NDArray[np.int64], selected: npt.NDArray[np.int64]
 ) -> Iterator[npt.NDArray[np.float64]]:

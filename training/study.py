@@ -190,6 +190,8 @@ def gather(
         )
         watcher.end()
     windows = dataset.with_copies(*tables) if n_copies else tables[0]
+    tables.clear()
+    windows = dataset.on_disk(windows, cache)
     known = np.asarray([[label in corpus.labels[clip.corpus] for label in recipe.labels] for clip in clips])
     labels = np.asarray([recipe.labels.index(clip.label) for clip in clips], dtype=np.int64)
     speakers = sorted({clip.speaker for clip in clips})

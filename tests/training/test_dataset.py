@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
 import os
 import shutil
@@ -332,3 +333,32 @@ def test_silence_is_in_no_part(recipe: Recipe, tmp_path: Path) -> None:
     windows = extract(recipe, [clip], tmp_path / "cache")
     assert len(windows.clip)
     assert not len(windows.rows(np.array([0]), copies=True))
+
+
+def first_of(windows: Windows) -> float:
+    return float(windows.features[0].flat[0])
+
+
+def test_many_features_lie_in_a_file_that_goes_with_them(
+    recipe: Recipe, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = extract(recipe, clips, tmp_path / "cache")
+    assert dataset.on_disk(windows, tmp_path) is windows
+    monkeypatch.setattr(dataset, "_MANY_BYTES", 0)
+    stale, fresh = tmp_path / "in-use-1-00.npy", tmp_path / "in-use-2-00.npy"
+    for path in (stale, fresh):
+        path.touch()
+    os.utime(stale, (0, 0))
+    shared = dataset.on_disk(windows, tmp_path)
+    assert np.array_equal(shared.features, windows.features)
+    assert not shared.features.flags.writeable
+    assert not stale.exists()
+    (path,) = set(tmp_path.glob("in-use-*.npy")) - {fresh}
+    # Other processes are told where it is, not what is in it.
+    found = list(Workers(2).map(first_of, [shared, replace(shared, voiced=~shared.voiced)]))
+    assert found == [first_of(windows)] * 2
+    assert path.exists()
+    del shared
+    gc.collect()
+    assert not path.exists()
+    assert dataset.on_disk(windows, tmp_path / "missing") is windows
