@@ -117,12 +117,16 @@ class Study:
         """Return where a trained model is kept: named by everything that decides about it."""
         parts = [self.digest, str(task.seed)]
         for indices in (task.split.train, task.split.inner):
-            parts += [
-                f"{self.digests[i]} {self.clips[i].label} {self.examples.known[i].tolist()}" for i in indices
-            ]
+            parts += [self._describe(index) for index in indices]
             parts.append("")
         key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
         return self.cache / "models" / f"{self.recipe.name}-{task.name}-{key}.npz"
+
+    def _describe(self, index: int) -> str:
+        """Return what of a recording decides about a model that is trained on it."""
+        clip = self.clips[index]
+        said = f"{self.digests[index]} {clip.label} {self.examples.known[index].tolist()}"
+        return f"{said} {clip.intensity}" if self.recipe.tells_intensity else said
 
 
 def gather(

@@ -140,6 +140,27 @@ def test_the_path_changes_with_what_decides(study: Study, cache: Path) -> None:
     assert study.path(replace(task, split=replace(split, test=split.test[1:]))) == path
 
 
+def test_intensities_decide_where_they_are_told(study: Study) -> None:
+    task = tasks(study)[0]
+    first = task.split.train[0]
+    clips = list(study.clips)
+    clips[first] = replace(clips[first], intensity="strong")
+    clips[first + 1] = replace(clips[first + 1], intensity="normal")
+    other = replace(study, corpus=replace(study.corpus, clips=tuple(clips)))
+    assert other.path(task) == study.path(task)
+    telling = replace(study.recipe, fitting=msgspec.structs.replace(study.recipe.fitting, intensity=0.5))
+    assert replace(other, recipe=telling).path(task) != replace(study, recipe=telling).path(task)
+
+
+def test_recipes_that_tell_intensities_need_some(
+    recipe: Recipe, corpus: Corpus, gather_study: Gather, cache: Path
+) -> None:
+    telling = replace(recipe, fitting=msgspec.structs.replace(recipe.fitting, intensity=0.5))
+    silent = replace(corpus, clips=tuple(replace(clip, intensity=None) for clip in corpus.clips))
+    with pytest.raises(CorpusError, match=r"says how strong its emotion is, and fitting\.intensity is 0\.5"):
+        gather_study(telling, silent, cache)
+
+
 def test_the_digest_changes_with_recipe_code_and_packages(
     corpus: Corpus, gather_study: Gather, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
