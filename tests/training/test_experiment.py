@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from realtime import artifact, classifier
+from realtime import artifact, classifier, decision
 from realtime.artifact import Scores
 from realtime.errors import TrainingError
 from realtime.recognizer import Recognizer
@@ -154,6 +154,33 @@ def test_the_recognizer_runs_it(
     for prediction, probabilities in zip(found, wanted, strict=True):
         assert prediction.stream.labels == recipe.labels
         assert np.asarray(prediction.probabilities) == pytest.approx(probabilities, abs=1e-4)
+
+
+@pytest.mark.parametrize("quantisation", ["float32", "int8"])
+def test_the_recognizer_tells_an_intensity_where_the_model_does(
+    quick: Recipe, corpus: Corpus, gather_study: Gather, tmp_path: Path, quantisation: str
+) -> None:
+    telling = replace(quick, fitting=msgspec.structs.replace(quick.fitting, intensity=0.5))
+    clips = tuple(
+        replace(clip, intensity="strong" if number % 2 else "normal")
+        for number, clip in enumerate(corpus.clips)
+    )
+    told = replace(corpus, clips=clips)
+    card = run(telling, told, tmp_path / "tiny", tmp_path / "cache", quantisation=quantisation)
+    assert card.intensity
+    assert card.output_shape == [1, len(telling.labels) + 1]
+    found = predictions(tmp_path / "tiny", told)
+    gathered = gather_study(telling, told, tmp_path / "cache")
+    fitted = study.train_one(gathered, protocols.shipped(gathered.corpus, 5))
+    rows = gathered.examples.windows.rows(np.array([0]), copies=False)
+    inputs = fitted.preprocessing(gathered.examples.windows.features[rows])
+    probabilities, intensities = fit.predict_both(telling, fitted, inputs)
+    assert intensities is not None
+    tolerance = 1e-4 if quantisation == "float32" else 0.1
+    assert np.asarray([p.probabilities for p in found]) == pytest.approx(probabilities, abs=tolerance)
+    smoothed = decision.Smoother(telling.smoothing, 1)
+    expected = [float(smoothed.push(intensities[row : row + 1])[0]) for row in range(len(rows))]
+    assert [p.intensity for p in found] == pytest.approx(expected, abs=tolerance)
 
 
 def test_an_interrupted_fit_goes_on_and_the_same_seed_gives_the_same_bytes(
