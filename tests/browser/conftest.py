@@ -64,8 +64,13 @@ class Complaints:
     server_may_be_gone: bool = False
     """Whether failed requests are part of the test; a browser cannot be told not to mention them."""
 
+    cancels: bool = False
+    """Whether the page hangs up on purpose, now and then before the server has answered: a browser says so."""
+
     def note(self, message: ConsoleMessage) -> None:
         if message.type not in {"error", "warning"}:
+            return
+        if self.cancels and "closed before the connection is established" in message.text:
             return
         is_network = "Failed to load resource" in message.text or "WebSocket connection to" in message.text
         if not (is_network and self.server_may_be_gone):

@@ -372,7 +372,10 @@ def test_empty_and_silent_files(tmp_path: Path, open_files: OpenFiles) -> None:
     assert all("holds no audio" in text for text in failed.all_inner_texts())
 
 
-def test_cancel_and_try_again(voice: FloatArray, tmp_path: Path, open_files: OpenFiles) -> None:
+def test_cancel_and_try_again(
+    voice: FloatArray, tmp_path: Path, open_files: OpenFiles, complaints: Complaints
+) -> None:
+    complaints.cancels = True
     soundfile.write(tmp_path / "long.wav", np.tile(voice, 20), RATE)
     soundfile.write(tmp_path / "short.wav", voice[: 5 * RATE], RATE)
     page = open_files()

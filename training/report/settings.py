@@ -39,7 +39,8 @@ def _flatten(name: str, plain: object) -> Iterator[Setting]:
             for number, entry in enumerate(plain, start=1):
                 yield from _flatten(f"{name}.{number}", entry)
         else:
-            yield Setting(name, ", ".join(f"{entry:g}" for entry in plain) or "none")
+            told = (entry if isinstance(entry, str) else f"{entry:g}" for entry in plain)
+            yield Setting(name, ", ".join(told) or "none")
     elif isinstance(plain, str | int | float | bool):
         yield Setting(name, plain)
     else:
