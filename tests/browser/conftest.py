@@ -65,7 +65,7 @@ class Complaints:
     """Whether failed requests are part of the test; a browser cannot be told not to mention them."""
 
     cancels: bool = False
-    """Whether the page hangs up on purpose, now and then before the server has answered: a browser says so."""
+    """Whether the page hangs up on purpose, maybe before the server has answered: a browser says so."""
 
     def note(self, message: ConsoleMessage) -> None:
         if message.type not in {"error", "warning"}:
