@@ -242,6 +242,13 @@ def check(path: Path, card: Card, spec: FeatureSpec) -> None:
         raise ArtifactError(
             f"{path}: prior_s {adaptation.prior_s}, memory_s {adaptation.memory_s}; wanted both above 0"
         )
+    if adaptation is not None and not (
+        0 <= adaptation.logit_adjustment <= 1 and adaptation.label_prior_s > 0
+    ):
+        raise ArtifactError(
+            f"{path}: logit_adjustment {adaptation.logit_adjustment}, label_prior_s "
+            f"{adaptation.label_prior_s}; wanted 0 to 1, and above 0"
+        )
     if card.runtime == "skops" and card.intensity:
         raise ArtifactError(f"{path}: runtime is skops, with intensity; wanted none: estimators tell labels")
     if card.runtime == "skops" and (spec.output != "pooled" or card.quantisation != "float32"):

@@ -93,7 +93,10 @@ class LoadedModel(ABC):
         raw = self._run(inputs[np.newaxis])[0]
         # The intensity's place is behind the labels.
         intensity = min(1.0, max(0.0, float(raw[-1]))) if card.intensity else None
-        return Judgement(temper(raw[: len(card.labels)], card.temperature), intensity)
+        probabilities = temper(raw[: len(card.labels)], card.temperature)
+        if speaker is not None:
+            probabilities = speaker.adjust(probabilities, new_s)
+        return Judgement(probabilities, intensity)
 
     @abstractmethod
     def _run(self, row: FloatArray) -> FloatArray:

@@ -6,6 +6,10 @@ model that was trained for it has the speaker's mean taken from its inputs. Befo
 has spoken: the corpus's mean stands in, and weighs less and less. One voice moves more than another too, and
 a loud room leaves less to move: where a model is made for it, inputs are divided by the speaker's deviation
 as well, which starts from the corpus's in the same way.
+
+A voice of a kind that the model never learnt may be given one label all the time, whatever it does. So labels
+that the speaker was often given can be held back, and those that they seldom were can be brought forward:
+what is told then is what differs from the speaker's usual.
 """
 
 from __future__ import annotations
@@ -28,6 +32,10 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds after which what was heard fades, so that another speaker is got used to as well."""
     deviation: bool = False
     """Whether the speaker's deviation is taken out too, not the mean alone."""
+    logit_adjustment: float = 0.0
+    """How much of the logarithm of a label's usual probability is taken from its logit: 0 nothing, 1 all."""
+    label_prior_s: float = 30.0
+    """Seconds of all labels being equally likely that the speaker's usual probabilities are blended with."""
 
 
 _LEAST_VARIANCE = 0.05
@@ -93,10 +101,13 @@ class Speaker:
         self._adaptation = adaptation
         self._moments: FloatArray = np.zeros((2, 0), dtype=np.float32)
         self._heard_s = 0.0
+        self._usual: FloatArray | None = None
+        self._judged_s = 0.0
 
     def reset(self) -> None:
         """Forget the speaker: the next window is of somebody unknown."""
         self._heard_s = 0.0
+        self._usual, self._judged_s = None, 0.0
 
     def know(self, moments: FloatArray, heard_s: float) -> None:
         """Begin with somebody who was heard before.
@@ -138,3 +149,55 @@ class Speaker:
         shift, scale = blend(self._moments, share, deviation=self._adaptation.deviation)
         moved = inputs - shift
         return np.asarray(moved if scale is None else moved / scale, dtype=np.float32)
+
+    def know_labels(self, usual: FloatArray, judged_s: float) -> None:
+        """Begin with somebody who was judged before.
+
+        Parameters
+        ----------
+        usual : np.ndarray [shape=(n_labels,), dtype=float32]
+            Mean probabilities of their other windows, before adjustment.
+        judged_s
+            How much of them was judged, in seconds.
+        """
+        self._usual = usual.astype(np.float32)
+        self._judged_s = min(judged_s, self._adaptation.memory_s)
+
+    def adjust(self, probabilities: FloatArray, new_s: float) -> FloatArray:
+        """Take in what a window was judged as, and return it less what the speaker is usually judged as.
+
+        While the label stays the same it is never overturned, only told less surely: a label's adjusted
+        probability still grows with its own.
+
+        Parameters
+        ----------
+        probabilities : np.ndarray [shape=(n_labels,), dtype=float32]
+            Of one window.
+        new_s
+            How much of it was in no window before, in seconds.
+
+        Returns
+        -------
+        np.ndarray [shape=(n_labels,), dtype=float32]
+            Probabilities.
+
+        References
+        ----------
+        Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, arXiv:2007.07314: there by the
+        training set's frequencies, here by the speaker's.
+        """
+        if not self._adaptation.logit_adjustment:
+            return probabilities
+        # What was heard before, without the window itself, so that a stream's first windows stay as they are.
+        usual, share = self._usual, self._judged_s / (self._adaptation.label_prior_s + self._judged_s)
+        self._judged_s = min(self._judged_s + new_s, self._adaptation.memory_s)
+        if self._usual is None:
+            self._usual = probabilities.astype(np.float32)
+        elif self._judged_s > 0:
+            step = np.float32(min(1.0, new_s / self._judged_s))
+            self._usual = self._usual + (probabilities - self._usual) * step
+        if usual is None or not share:
+            return probabilities
+        blended = np.float32(share) * usual + np.float32((1 - share) / len(usual))
+        held = probabilities * blended ** np.float32(-self._adaptation.logit_adjustment)
+        return np.asarray(held / held.sum(), dtype=np.float32)

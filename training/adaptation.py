@@ -115,9 +115,7 @@ def follow_clips(
         clips instead of those of nobody.
     """
     moments = window_moments(inputs)
-    begins = np.diff(clip, prepend=clip[:1] - 1) != 0
-    steps = np.diff(position, prepend=position[:1])
-    new_s = np.where(begins, window_s, np.minimum(window_s, hop_s * steps))
+    begins, new_s = _news(clip, position, window_s=window_s, hop_s=hop_s)
     found = np.empty_like(inputs)
     heard = Speaker(settings.adaptation)
     for row in range(len(inputs)):
@@ -130,3 +128,49 @@ def follow_clips(
                     heard.know(np.average(moments[others], axis=0, weights=weights), float(weights.sum()))
         found[row] = heard.hear(inputs[row], float(new_s[row]))
     return found
+
+
+def follow_labels(
+    probabilities: FloatArray,
+    clip: npt.NDArray[np.int64],
+    position: npt.NDArray[np.int64],
+    settings: Speakers,
+    *,
+    window_s: float,
+    hop_s: float,
+    speaker: npt.NDArray[np.int64] | None = None,
+) -> FloatArray:
+    """Return each clip's probabilities less what is usual for its speaker, as the recognizer has it.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray [shape=(n, n_labels), dtype=float32]
+        Of voiced windows, in order of time within each clip.
+    clip, position, settings, window_s, hop_s, speaker
+        As for `follow_clips`.
+    """
+    if not settings.logit_adjustment:
+        return probabilities
+    begins, new_s = _news(clip, position, window_s=window_s, hop_s=hop_s)
+    found = np.empty_like(probabilities)
+    heard = Speaker(settings.adaptation)
+    for row in range(len(probabilities)):
+        if begins[row]:
+            heard.reset()
+            if speaker is not None:
+                others = (speaker == speaker[row]) & (clip != clip[row])
+                if others.any():
+                    weights = new_s[others]
+                    usual = np.average(probabilities[others], axis=0, weights=weights)
+                    heard.know_labels(usual, float(weights.sum()))
+        found[row] = heard.adjust(probabilities[row], float(new_s[row]))
+    return found
+
+
+def _news(
+    clip: npt.NDArray[np.int64], position: npt.NDArray[np.int64], *, window_s: float, hop_s: float
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Return which windows begin a clip, and how much of each is in no window before, in seconds."""
+    begins = np.diff(clip, prepend=clip[:1] - 1) != 0
+    steps = np.diff(position, prepend=position[:1])
+    return begins, np.where(begins, window_s, np.minimum(window_s, hop_s * steps))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from training import export
+from training.adaptation import follow_labels
 from training.evaluate import by_clip, smooth
 from training.fit import inputs_of, predict_both, rebuild, take_apart
 from training.metrics import Outcome
@@ -91,7 +92,23 @@ def judge(
         inputs = inputs_of(recipe, fitted.preprocessing, windows, rows, speaker=speaker)
     else:
         inputs = normalise_by_speaker(windows.features[rows], fitted.preprocessing, clip, speaker)
-    return Judged(clip, rows, *predict_both(recipe, fitted, inputs))
+    return _adjusted(recipe, Judged(clip, rows, *predict_both(recipe, fitted, inputs)), speaker)
+
+
+def _adjusted(recipe: Recipe, judged: Judged, speaker: npt.NDArray[np.int64] | None = None) -> Judged:
+    """Return the predictions less what is usual for whoever speaks, where the recipe says so."""
+    if recipe.speakers is None:
+        return judged
+    probabilities = follow_labels(
+        judged.probabilities,
+        judged.clip,
+        judged.position,
+        recipe.speakers,
+        window_s=recipe.window_s,
+        hop_s=recipe.hop_s,
+        speaker=speaker,
+    )
+    return replace(judged, probabilities=probabilities)
 
 
 def normalise_by_speaker(
@@ -241,4 +258,4 @@ def judge_exported(
     model = export.convert(network, quantisation, representative)
     rows = windows.rows(split.test, copies=False)
     raw = export.run_exported(model, inputs_of(recipe, fitted.preprocessing, windows, rows))
-    return Judged(windows.clip[rows], rows, *take_apart(recipe, fitted, raw))
+    return _adjusted(recipe, Judged(windows.clip[rows], rows, *take_apart(recipe, fitted, raw)))

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +20,7 @@ from training.augmentation import Noises
 from training.dataset import AsItIs, Copies
 from training.fit import Examples, Fitted, fit, forget
 from training.judgement import Truth
+from training.recipes.schema import Speakers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -279,6 +281,13 @@ def versions() -> dict[str, str]:
 
 def _digest(recipe: Recipe, variations: Sequence[Variation]) -> str:
     """Return a digest of all that decides about a trained model but its recordings, seed and split."""
+    if recipe.speakers is not None:
+        # What becomes of a model's answers changes nothing in the model.
+        usual = Speakers()
+        unadjusted = msgspec.structs.replace(
+            recipe.speakers, logit_adjustment=usual.logit_adjustment, label_prior_s=usual.label_prior_s
+        )
+        recipe = replace(recipe, speakers=unadjusted)
     digest = hashlib.sha256(f"{recipes.digest(recipe)} {versions()}".encode())
     for variation in variations:
         digest.update(f"{variation.describe()} {dataset.code_digest(variation)}".encode())

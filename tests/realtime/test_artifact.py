@@ -138,6 +138,11 @@ def test_files_of_two_models(model: Path) -> None:
         (lambda c: c.update(output_shape=[1, 3]), "output_shape is [1, 3]; wanted [1, 8]"),
         (lambda c: c.update(hop=150), "wanted multiples of the frame hop, 400"),
         (lambda c: c.update(temperature=0), "a positive temperature"),
+        (lambda c: c.update(adaptation={"prior_s": 0, "memory_s": 9}), "wanted both above 0"),
+        (
+            lambda c: c.update(adaptation={"prior_s": 9, "memory_s": 9, "logit_adjustment": 1.5}),
+            "logit_adjustment 1.5, label_prior_s 30.0; wanted 0 to 1",
+        ),
         (lambda c: c["smoothing"].update(alpha=0), "wanted alpha above 0"),
         (lambda c: c["features"].update(sampel_rate=1), "did you mean 'sample_rate'"),
         (lambda c: c["features"].update(frame_hop=0), "frame_hop is 0"),

@@ -109,3 +109,60 @@ def test_the_input_stays_as_it_is_and_the_type_too() -> None:
     kept = window.copy()
     assert Speaker(ADAPTATION).hear(window, 3.0).dtype == np.float32
     assert np.array_equal(window, kept)
+
+
+ADJUSTING = Adaptation(prior_s=15.0, memory_s=60.0, logit_adjustment=1.0, label_prior_s=30.0)
+ANGRY = np.asarray([0.7, 0.2, 0.1], dtype=np.float32)
+
+
+def test_labels_are_left_alone_unless_a_model_says_otherwise() -> None:
+    speaker = Speaker(ADAPTATION)
+    for _ in range(10):
+        assert speaker.adjust(ANGRY, 3.0) is ANGRY
+
+
+def test_a_label_that_is_usual_is_held_back() -> None:
+    speaker = Speaker(ADJUSTING)
+    # Nobody was judged before.
+    assert np.array_equal(speaker.adjust(ANGRY, 3.0), ANGRY)
+    for _ in range(9):
+        speaker.adjust(ANGRY, 3.0)
+    # 30 s of the speaker, 30 s of all labels alike.
+    usual = (ANGRY + np.float32(1 / 3)) / 2
+    other = np.asarray([0.45, 0.1, 0.45], dtype=np.float32)
+    found = speaker.adjust(other, 3.0)
+    assert np.allclose(found, other / usual / (other / usual).sum(), atol=1e-6)
+    assert found.argmax() == 2
+    assert found.dtype == np.float32
+
+
+def test_how_far_a_usual_label_is_held_back_is_the_models_to_say() -> None:
+    half = Speaker(Adaptation(prior_s=15.0, memory_s=60.0, logit_adjustment=0.5, label_prior_s=30.0))
+    half.know_labels(ANGRY, 30.0)
+    weights = ((ANGRY + np.float32(1 / 3)) / 2) ** -0.5
+    assert np.allclose(half.adjust(ANGRY, 3.0), ANGRY * weights / (ANGRY * weights).sum(), atol=1e-6)
+
+
+def test_a_label_that_stays_is_never_overturned() -> None:
+    speaker = Speaker(ADJUSTING)
+    for _ in range(500):
+        found = speaker.adjust(np.asarray([0.36, 0.33, 0.31], dtype=np.float32), 0.5)
+        assert found.argmax() == 0
+
+
+def test_what_is_usual_fades() -> None:
+    speaker = Speaker(ADJUSTING)
+    speaker.know_labels(ANGRY, 1000.0)
+    calm = np.asarray([0.1, 0.2, 0.7], dtype=np.float32)
+    before, *_, after = (speaker.adjust(calm, 3.0)[2] for _ in range(200))
+    other = Speaker(ADJUSTING)
+    other.know_labels(calm, 1000.0)
+    assert before > after == pytest.approx(other.adjust(calm, 3.0)[2], abs=1e-3)
+
+
+def test_who_is_forgotten_has_no_usual_labels() -> None:
+    speaker = Speaker(ADJUSTING)
+    for _ in range(10):
+        speaker.adjust(ANGRY, 3.0)
+    speaker.reset()
+    assert np.array_equal(speaker.adjust(ANGRY, 3.0), ANGRY)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from realtime.speaker import Speaker
-from training.adaptation import Voices, follow_clips, window_moments
+from training.adaptation import Voices, follow_clips, follow_labels, window_moments
 from training.recipes.schema import Speakers
 
 if TYPE_CHECKING:
@@ -96,3 +96,33 @@ def test_clips_of_a_known_speaker_begin_with_the_others_mean() -> None:
     assert np.allclose(found[0], some[0] - mean * 9 / 24, atol=1e-5)
     alone = follow_clips(some, clip, clip, SETTINGS, window_s=3.0, hop_s=0.5, speaker=clip)
     assert np.array_equal(alone, follow_clips(some, clip, clip, SETTINGS, window_s=3.0, hop_s=0.5))
+
+
+def answers(n: int) -> FloatArray:
+    return np.random.default_rng(3).dirichlet(np.ones(4), n).astype(np.float32)
+
+
+def test_labels_are_followed_as_the_recognizer_does() -> None:
+    some = answers(8)
+    clip = np.array([0, 0, 0, 1, 1, 1, 1, 2])
+    position = np.array([0, 1, 2, 3, 4, 6, 7, 8])
+    assert follow_labels(some, clip, position, SETTINGS, window_s=3.0, hop_s=0.5) is some
+    settings = msgspec.structs.replace(SETTINGS, logit_adjustment=1.0)
+    found = follow_labels(some, clip, position, settings, window_s=3.0, hop_s=0.5)
+    speaker = Speaker(settings.adaptation)
+    expected = []
+    for row, new_s in enumerate((3.0, 0.5, 0.5, 3.0, 0.5, 1.0, 0.5, 3.0)):
+        if new_s == 3.0:
+            speaker.reset()
+        expected.append(speaker.adjust(some[row], new_s))
+    assert np.array_equal(found, np.asarray(expected))
+    assert not np.allclose(found, some)
+
+
+def test_clips_of_a_known_speaker_begin_with_what_the_others_were_judged_as() -> None:
+    some = answers(9)
+    clip, speaker = np.arange(9), np.arange(9) % 3
+    settings = msgspec.structs.replace(SETTINGS, logit_adjustment=1.0, label_prior_s=6.0)
+    found = follow_labels(some, clip, clip, settings, window_s=3.0, hop_s=0.5, speaker=speaker)
+    usual = (some[[3, 6]].mean(axis=0) + 0.25) / 2
+    assert np.allclose(found[0], some[0] / usual / (some[0] / usual).sum(), atol=1e-6)

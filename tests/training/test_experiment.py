@@ -15,7 +15,9 @@ from realtime.recognizer import Recognizer
 from realtime.types import Prediction
 from training import dataset, evaluation, experiment, fit, protocols, study
 from training.evaluation import Evaluation
+from training.judgement import judge
 from training.recipes import digest
+from training.recipes.schema import Speakers
 from training.workers import Workers
 
 if TYPE_CHECKING:
@@ -181,6 +183,27 @@ def test_the_recognizer_tells_an_intensity_where_the_model_does(
     smoothed = decision.Smoother(telling.smoothing, 1)
     expected = [float(smoothed.push(intensities[row : row + 1])[0]) for row in range(len(rows))]
     assert [p.intensity for p in found] == pytest.approx(expected, abs=tolerance)
+
+
+def test_the_recognizer_gets_used_to_a_speaker_as_the_ruler_does(
+    quick: Recipe, corpus: Corpus, gather_study: Gather, tmp_path: Path
+) -> None:
+    speakers = Speakers(prior_s=2.0, deviation=True, logit_adjustment=1.0, label_prior_s=2.0)
+    adapting = replace(quick, speakers=speakers)
+    run(adapting, corpus, tmp_path / "tiny", tmp_path / "cache")
+    found = predictions(tmp_path / "tiny", corpus)
+    gathered = gather_study(adapting, corpus, tmp_path / "cache")
+    fitted = study.train_one(gathered, protocols.shipped(gathered.corpus, 5))
+    judged = judge(adapting, fitted, gathered.examples.windows, np.array([0]))
+    assert len(judged.probabilities) > 1
+    assert np.asarray([p.probabilities for p in found]) == pytest.approx(judged.probabilities, abs=1e-4)
+    # The same model, whose answers are left as they are.
+    plain = replace(quick, speakers=msgspec.structs.replace(speakers, logit_adjustment=0.0))
+    again = gather_study(plain, corpus, tmp_path / "cache")
+    assert again.digest == gathered.digest
+    unadjusted = judge(plain, fitted, again.examples.windows, np.array([0]))
+    assert np.array_equal(unadjusted.probabilities[0], judged.probabilities[0])
+    assert not np.allclose(unadjusted.probabilities[1:], judged.probabilities[1:], atol=1e-3)
 
 
 def test_an_interrupted_fit_goes_on_and_the_same_seed_gives_the_same_bytes(

@@ -367,11 +367,21 @@ class Speakers(Section, frozen=True, kw_only=True):
     """Of their other windows that the statistics are drawn from while training, at most."""
     strangers: Share = 0.25
     """Share of the windows that are trained on as if nothing was heard of them before."""
+    logit_adjustment: Share = 0.0
+    """How far labels that a speaker is usually given are held back when the model runs; 1 is all the way."""
+    label_prior_s: Positive = 30.0
+    """Seconds of all labels being equally likely that the speaker's usual ones are blended with."""
 
     @property
     def adaptation(self) -> Adaptation:
         """What of it matters when the model runs."""
-        return Adaptation(prior_s=self.prior_s, memory_s=self.memory_s, deviation=self.deviation)
+        return Adaptation(
+            prior_s=self.prior_s,
+            memory_s=self.memory_s,
+            deviation=self.deviation,
+            logit_adjustment=self.logit_adjustment,
+            label_prior_s=self.label_prior_s,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
