@@ -22,6 +22,7 @@ from training.adaptation import Voices, window_moments
 from training.augmentation import vary_inputs
 from training.disk import put
 from training.recipes.schema import Network
+from training.targets import draw_known, make_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -153,7 +154,6 @@ def train(
     state = _resume(model, kept) or _State([], model.get_weights(), [])
     for epoch in state.history:
         watch(epoch)
-    targets = _targets(table, recipe.fitting.label_smoothing)
     voices = None
     if recipe.speakers is not None:
         voices = Voices(window_moments(table.inputs), table.speakers, recipe.speakers, recipe.window_s)
@@ -165,7 +165,9 @@ def train(
             rng = np.random.default_rng([seed, number])
             order = rng.permutation(_draw(table, recipe.fitting, rng))
             inputs = table.inputs[order] if voices is None else voices.draw(table.inputs, order, rng)
-            inputs, varied = vary_inputs(inputs, targets[order], recipe.augmentation.inputs, rng)
+            inputs, varied = vary_inputs(
+                inputs, _targets(table, order, recipe.fitting, rng), recipe.augmentation.inputs, rng
+            )
             model.optimizer.learning_rate.assign(rate)
             logs = model.fit(
                 inputs,
@@ -227,6 +229,16 @@ def _draw(table: Table, fitting: Fitting, rng: np.random.Generator) -> npt.NDArr
         start = np.where(plain, first, first + n_plain)
         drawn.append(order[start + (rng.random(len(clips)) * n).astype(np.int64)])
     return np.concatenate(drawn)
+
+
+def _targets(
+    table: Table, rows: npt.NDArray[np.int64], fitting: Fitting, rng: np.random.Generator
+) -> FloatArray:
+    """Return what the loss compares an epoch's rows with."""
+    labels, known = table.labels[rows], table.known[rows]
+    if fitting.label_subsets:
+        known = draw_known(labels, known, fitting.label_subsets, rng)
+    return make_targets(labels, known, table.intensities[rows], table.weights[rows], fitting.label_smoothing)
 
 
 def best_epoch(history: Sequence[Epoch]) -> Epoch:
@@ -313,22 +325,6 @@ def _optimiser(fitting: Fitting) -> Any:  # noqa: ANN401 - a Keras optimiser
     if fitting.optimiser == "sgd":
         return optimisers.SGD(fitting.learning_rate, momentum=0.9, nesterov=True)
     return optimisers.Adam(fitting.learning_rate)
-
-
-def _targets(table: Table, smoothing: float) -> FloatArray:
-    """Return what the loss compares with: labels' probabilities, which of them are known, intensity, weight.
-
-    Behind the intensity stands whether it is told. In one array, since mixup blends all of it: what is half
-    of one row and half of another weighs as both.
-    """
-    known = table.known.astype(np.float32)
-    wanted = np.eye(known.shape[1], dtype=np.float32)[table.labels]
-    spread = known / known.sum(axis=1, keepdims=True)
-    smoothed = (1 - smoothing) * wanted + smoothing * spread
-    told = ~np.isnan(table.intensities)
-    intensity = np.stack((np.where(told, table.intensities, 0), told), axis=1)
-    columns = (smoothed, known, intensity, table.weights[:, np.newaxis])
-    return np.concatenate(columns, axis=1, dtype=np.float32)
 
 
 def _judge(model: Any, inner: Table) -> tuple[float, float]:  # noqa: ANN401 - a Keras model

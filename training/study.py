@@ -35,7 +35,15 @@ if TYPE_CHECKING:
 
 COPIES_SEED = 42
 """Of the varied copies: fixed, so that models of other seeds are trained on the same ones."""
-_CODE = ("adaptation.py", "augmentation/inputs.py", "epochs.py", "estimators.py", "fit.py", "preprocess.py")
+_CODE = (
+    "adaptation.py",
+    "augmentation/inputs.py",
+    "epochs.py",
+    "estimators.py",
+    "fit.py",
+    "preprocess.py",
+    "targets.py",
+)
 """What, within `training`, decides about a trained model besides recipe, seed, split and windows."""
 _RUNNING_CODE = ("activity.py", "estimator.py", "loaded.py", "preprocessing.py", "speaker.py", "voting.py")
 """What, within `realtime`, decides about it."""

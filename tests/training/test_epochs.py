@@ -45,7 +45,9 @@ def table(seed: int = 0, n: int = 48, *, n_columns: int = 6, noise: float = 1.0)
 def small(recipe: Recipe) -> Recipe:
     """Everything that training may hold between two epochs: moments, dropout, batch norm, varied inputs."""
     inputs = Inputs(noise=0.2, mixup=0.3, n_feature_masks=1, feature_mask=2)
-    fitting = Fitting(batch_size=16, n_epochs=4, learning_rate=0.02, rate_patience=1, patience=4)
+    fitting = Fitting(
+        batch_size=16, n_epochs=4, learning_rate=0.02, rate_patience=1, patience=4, label_subsets=0.5
+    )
     augmentation = msgspec.structs.replace(recipe.augmentation, inputs=inputs)
     return replace(recipe, augmentation=augmentation, fitting=fitting)
 
@@ -343,18 +345,18 @@ def test_inner_rows_are_judged_among_their_corpus_classes(small: Recipe) -> None
     assert loss == pytest.approx(0, abs=1e-4)
 
 
-def test_smoothed_labels_are_spread_over_known_classes() -> None:
-    own = table(n=3)
-    known = np.array([[True, True, True], [True, True, False], [False, False, True]])
-    targets = epochs._targets(replace(own, known=known), 0.3)
-    assert targets[:, :3] == pytest.approx(
-        np.array([[0.8, 0.1, 0.1], [0.15, 0.85, 0], [0, 0, 1]], dtype=np.float32)
-    )
-    assert np.array_equal(targets[:, 3:6], known)
-    assert np.array_equal(targets[:, 6:8], np.zeros((3, 2)))
-    assert np.array_equal(targets[:, 8], own.weights)
-    told = epochs._targets(replace(own, intensities=np.array([0.25, np.nan, 1], dtype=np.float32)), 0.3)
-    assert told[:, 6:8].tolist() == [[0.25, 1.0], [0.0, 0.0], [1.0, 1.0]]
+def test_labels_that_are_out_of_the_question_teach_nothing(
+    small: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def own_alone(labels: npt.NDArray[np.int64], known: Any, share: float, _rng: Any) -> Any:
+        assert share == 1.0
+        return known & np.eye(LABELS, dtype=np.bool_)[labels]
+
+    monkeypatch.setattr(epochs, "draw_known", own_alone)
+    plain = replace(small, augmentation=msgspec.structs.replace(small.augmentation, inputs=Inputs()))
+    _, history = train(with_fitting(plain, label_subsets=1.0), table(), seed=3)
+    # Nothing is to be told apart, from the first row on.
+    assert history[0].loss == pytest.approx(0, abs=1e-5)
 
 
 def test_intensity_is_learnt_of_those_who_tell_it(small: Recipe) -> None:

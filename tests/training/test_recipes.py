@@ -355,6 +355,9 @@ def test_defaults_stand_where_nothing_is_said() -> None:
         ({"augmentation": {"inputs": {"n_time_masks": 1, "time_mask": 3}}}, "n_time_masks cover frames"),
         ({"model": {"kind": "svm"}, "augmentation": {"inputs": {"noise": 0.1}}}, "for networks alone"),
         ({"model": {"kind": "knn"}, "balance": "class-weights"}, "which 'knn' does not know"),
+        ({"model": {"kind": "knn"}, "speakers": {}}, "only networks are trained for a speaker's mean"),
+        ({"model": {"kind": "knn"}, "fitting": {"intensity": 0.1}}, "only networks tell an intensity"),
+        ({"model": {"kind": "knn"}, "fitting": {"label_subsets": 0.5}}, "wanted no label_subsets"),
         # What is missing.
         ({"labels": None}, "labels is missing; wanted it in every recipe"),
         ({"model": None}, "model is missing"),

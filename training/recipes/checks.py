@@ -85,6 +85,10 @@ def _check_input(recipe: Recipe) -> None:
         raise SettingsError("speakers: only networks are trained for a speaker's mean; wanted no such table")
     if isinstance(recipe.model, Estimator) and recipe.fitting.intensity:
         raise SettingsError("fitting: only networks tell an intensity; wanted none, or 0")
+    if isinstance(recipe.model, Estimator) and recipe.fitting.label_subsets:
+        raise SettingsError(
+            "fitting: only networks are trained among some of the labels; wanted no label_subsets"
+        )
     if isinstance(recipe.model, Estimator) and recipe.augmentation.inputs != Augmentation().inputs:
         raise SettingsError("augmentation: inputs are varied for networks alone; wanted none of it")
     if recipe.augmentation.inputs.n_time_masks and not recipe.sees_frames:

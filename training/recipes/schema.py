@@ -344,6 +344,8 @@ class Fitting(Section, frozen=True, kw_only=True):
     """What telling how strong the emotion is weighs beside telling which; 0 for a network that does not."""
     label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     """Share of each label's probability that is spread over all classes while training."""
+    label_subsets: Share = 0.0
+    """Share of the rows that are trained on among their own label and a random half of the others alone."""
     patience: Count = 15
     """Epochs without a higher accuracy on the inner part until it stops; the best weights are kept."""
     rate_patience: Count = 5
