@@ -198,12 +198,24 @@ def print_models(console: Console, cards: Sequence[Card], default: str) -> None:
 
     table = Table("model", "classes", "window", "accuracy on unheard speakers, live windows", "weights")
     for card in cards:
-        scores = card.scores.get("speaker", {}).get("windows", {}).get("all")
         name = f"{card.name} (default)" if card.name == default else card.name
-        rate = float(card.features["sample_rate"])
-        reached = "not measured" if scores is None else f"{_percent(scores.accuracy)} (UAR {scores.uar:.2f})"
-        table.add_row(name, str(len(card.labels)), f"{card.window / rate:g} s", reached, _weights(card))
+        window = f"{card.window / float(card.features['sample_rate']):g} s"
+        table.add_row(name, str(len(card.labels)), window, _reached(card), _weights(card))
     console.print(table)
+
+
+def _reached(card: Card) -> str:
+    """Return how many of strangers' windows a model tells right, a line for each of its corpora.
+
+    Their mean would make a model of a second, harder corpus look worse than one that never heard it.
+    """
+    parts = card.scores.get("speaker", {}).get("windows", {})
+    corpora = card.training.corpora
+    named = {corpus: parts[corpus] for corpus in corpora if corpus in parts}
+    if not named and "all" in parts:
+        named = {", ".join(corpora): parts["all"]}
+    lines = [f"{name}: {_percent(s.accuracy)} (UAR {s.uar:.2f})" for name, s in named.items()]
+    return "\n".join(lines) or "not measured"
 
 
 def print_card(console: Console, card: Card) -> None:

@@ -212,9 +212,26 @@ def card(tiny_model: Path) -> artifact.Card:
 def test_models(card: artifact.Card) -> None:
     unscored = msgspec.structs.replace(card, name="small", scores={})
     text = printed(lambda console: reports.print_models(console, [card, unscored], "small"))
+    (corpus,) = card.training.corpora
     assert rows(text) == [
-        ["large", "8", "3 s", "70.0% (UAR 0.65)", "float32"],
+        ["large", "8", "3 s", f"{corpus}: 70.0% (UAR 0.65)", "float32"],
         ["small (default)", "8", "3 s", "not measured", "float32"],
+    ]
+
+
+def test_models_of_several_corpora(card: artifact.Card) -> None:
+    windows = card.scores["speaker"]["windows"]
+    hard = msgspec.structs.replace(windows["all"], accuracy=0.3, uar=0.25)
+    training = msgspec.structs.replace(card.training, corpora=("ravdess", "nemo"))
+    both = msgspec.structs.replace(
+        card,
+        training=training,
+        scores={"speaker": {"windows": windows | {"ravdess": windows["song"], "nemo": hard}}},
+    )
+    text = printed(lambda console: reports.print_models(console, [both], "large"))
+    assert rows(text) == [
+        ["large (default)", "8", "3 s", "ravdess: 70.0% (UAR 0.65)", "float32"],
+        ["", "", "", "nemo: 30.0% (UAR 0.25)", ""],
     ]
 
 
