@@ -211,7 +211,9 @@ def _reached(card: Card) -> str:
     """
     parts = card.scores.get("speaker", {}).get("windows", {})
     corpora = card.training.corpora
-    named = {corpus: parts[corpus] for corpus in corpora if corpus in parts}
+    # A corpus that is called as a part is, such as "speech", is found under "corpus-speech".
+    keys = {corpus: f"corpus-{corpus}" if f"corpus-{corpus}" in parts else corpus for corpus in corpora}
+    named = {corpus: parts[key] for corpus, key in keys.items() if key in parts and len(corpora) > 1}
     if not named and "all" in parts:
         named = {", ".join(corpora): parts["all"]}
     lines = [f"{name}: {_percent(s.accuracy)} (UAR {s.uar:.2f})" for name, s in named.items()]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from realtime.types import FloatArray
 
 
-class Adaptation(msgspec.Struct, frozen=True, kw_only=True):
+class Adaptation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How fast a model gets used to a speaker."""
 
     prior_s: float
@@ -166,8 +166,8 @@ class Speaker:
     def adjust(self, probabilities: FloatArray, new_s: float) -> FloatArray:
         """Take in what a window was judged as, and return it less what the speaker is usually judged as.
 
-        While the label stays the same it is never overturned, only told less surely: a label's adjusted
-        probability still grows with its own.
+        While the probabilities stay the same, the likeliest label is never overturned, only told less surely.
+        A window that is less sure than what is usual may be: then it tells of another label.
 
         Parameters
         ----------
@@ -188,7 +188,7 @@ class Speaker:
         """
         if not self._adaptation.logit_adjustment:
             return probabilities
-        # What was heard before, without the window itself, so that a stream's first windows stay as they are.
+        # What was heard before, without the window itself, so that a stream's first window stays as it is.
         usual, share = self._usual, self._judged_s / (self._adaptation.label_prior_s + self._judged_s)
         self._judged_s = min(self._judged_s + new_s, self._adaptation.memory_s)
         if self._usual is None:

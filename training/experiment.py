@@ -159,7 +159,7 @@ def _write(made: _Made, card: Card, measured: Evaluation | None, out: Path, watc
     inner = windows.features[windows.rows(task.split.inner, copies=False)[:_N_PARITY]]
     expected = predict(recipe, fitted, fitted.preprocessing(inner))
     if recipe.is_network:
-        representative = representative_inputs(fitted, windows, task.split.train)
+        representative = representative_inputs(recipe, fitted, windows, task.split.train)
         network = rebuild(recipe, fitted, windows.features.shape[1])
         watcher.begin("exports", 1)
         made_in = export.convert_all(

@@ -37,7 +37,7 @@ class Judged:
     position : np.ndarray [shape=(n,), dtype=int64]
         Number of each window among all windows.
     probabilities : np.ndarray [shape=(n, n_labels), dtype=float32]
-        Of each window alone, tempered.
+        Of each window alone, tempered; less what is usual for the speaker, where the recipe says so.
     intensities : np.ndarray [shape=(n,), dtype=float32]
         How strong the emotion is, 0 to 1; None of a model that does not tell it.
     """
@@ -92,11 +92,21 @@ def judge(
         inputs = inputs_of(recipe, fitted.preprocessing, windows, rows, speaker=speaker)
     else:
         inputs = normalise_by_speaker(windows.features[rows], fitted.preprocessing, clip, speaker)
-    return _adjusted(recipe, Judged(clip, rows, *predict_both(recipe, fitted, inputs)), speaker)
+    return adjust_labels(recipe, Judged(clip, rows, *predict_both(recipe, fitted, inputs)), speaker)
 
 
-def _adjusted(recipe: Recipe, judged: Judged, speaker: npt.NDArray[np.int64] | None = None) -> Judged:
-    """Return the predictions less what is usual for whoever speaks, where the recipe says so."""
+def adjust_labels(recipe: Recipe, judged: Judged, speaker: npt.NDArray[np.int64] | None = None) -> Judged:
+    """Return the predictions less what is usual for whoever speaks, where the recipe says so.
+
+    Parameters
+    ----------
+    recipe
+        Says whether, and how much.
+    judged
+        What a model says of windows.
+    speaker : np.ndarray [shape=(n,), dtype=int64]
+        Who speaks in each window, where the speaker's other clips were judged before.
+    """
     if recipe.speakers is None:
         return judged
     probabilities = follow_labels(
@@ -230,11 +240,16 @@ def outcome_of_windows(
     return Outcome(smoothed[counted], truth.labels[clip], truth.speakers[clip], nobody, nobody)
 
 
-def representative_inputs(fitted: Fitted, windows: Windows, clips: npt.NDArray[np.int64]) -> FloatArray:
+def representative_inputs(
+    recipe: Recipe, fitted: Fitted, windows: Windows, clips: npt.NDArray[np.int64]
+) -> FloatArray:
     """Return a network's inputs of some of these clips' windows, as many as show a converter every range."""
-    rows = windows.rows(clips, copies=True)
-    shown = rows[:: max(1, len(rows) // export.N_REPRESENTATIVE)]
-    return fitted.preprocessing(windows.features[shown])
+    # Who is got used to is so by clips as they are, window after window.
+    rows = windows.rows(clips, copies=recipe.speakers is None)
+    step = max(1, len(rows) // export.N_REPRESENTATIVE)
+    if recipe.speakers is None:
+        return fitted.preprocessing(windows.features[rows[::step]])
+    return inputs_of(recipe, fitted.preprocessing, windows, rows)[::step]
 
 
 def judge_exported(
@@ -253,9 +268,9 @@ def judge_exported(
     quantisation
         Of the exported model.
     """
-    representative = representative_inputs(fitted, windows, split.train)
+    representative = representative_inputs(recipe, fitted, windows, split.train)
     network = rebuild(recipe, fitted, windows.features.shape[1])
     model = export.convert(network, quantisation, representative)
     rows = windows.rows(split.test, copies=False)
     raw = export.run_exported(model, inputs_of(recipe, fitted.preprocessing, windows, rows))
-    return _adjusted(recipe, Judged(windows.clip[rows], rows, *take_apart(recipe, fitted, raw)))
+    return adjust_labels(recipe, Judged(windows.clip[rows], rows, *take_apart(recipe, fitted, raw)))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from training import networks
-from training.fit import predict, rebuild
+from training import judgement, networks
+from training.fit import inputs_of, predict, rebuild
 from training.report import Clips, Embedding, Features, Judged, ReportData, settings_of
 
 if TYPE_CHECKING:
@@ -45,13 +45,16 @@ def describe_fit(gathered: Study, task: Task, fitted: Fitted, card: Card) -> Rep
     held_out = np.zeros(len(labels), dtype=np.bool_)
     held_out[task.split.inner] = True
     inner = windows.rows(task.split.inner, copies=False)
-    sampled = _sample(windows.rows(np.union1d(task.split.train, task.split.inner), copies=False))
-    inputs = fitted.preprocessing(windows.features[sampled])
+    everything = windows.rows(np.union1d(task.split.train, task.split.inner), copies=False)
+    sampled, inputs = _sample_inputs(gathered, fitted, everything)
     names = np.asarray(recipe.features.names())[selected]
     of_row = labels[windows.clip[sampled]]
     importances, method = fitted.importances, _RANKED_BY.get(recipe.selection.method, "")
     if not len(importances):
         importances, method = _permute(gathered, fitted, inner)
+    told = judgement.adjust_labels(
+        recipe, judgement.Judged(windows.clip[inner], inner, fitted.inner_probabilities)
+    )
     return ReportData(
         name=card.name,
         description=card.description,
@@ -66,7 +69,7 @@ def describe_fit(gathered: Study, task: Task, fitted: Fitted, card: Card) -> Rep
             held_out=held_out,
         ),
         history=fitted.history,
-        judged=Judged(labels[windows.clip[inner]], fitted.inner_probabilities, "windows"),
+        judged=Judged(labels[windows.clip[inner]], told.probabilities, "windows"),
         features=Features(
             names=tuple(names.tolist()),
             inputs=_compact(inputs.mean(axis=1) if recipe.sees_frames else inputs),
@@ -90,6 +93,19 @@ def _sample(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.sort(np.random.default_rng(_SEED).choice(rows, _N_SAMPLED, replace=False))
 
 
+def _sample_inputs(
+    gathered: Study, fitted: Fitted, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Return some of the rows, in order, and what the model sees of them where it runs."""
+    sampled = _sample(rows)
+    windows, preprocessing = gathered.examples.windows, fitted.preprocessing
+    if gathered.recipe.speakers is None:
+        return sampled, preprocessing(windows.features[sampled])
+    # A speaker is got used to by all windows before.
+    inputs = inputs_of(gathered.recipe, preprocessing, windows, rows)
+    return sampled, inputs[np.searchsorted(rows, sampled)]
+
+
 def _permute(gathered: Study, fitted: Fitted, rows: npt.NDArray[np.int64]) -> tuple[FloatArray, str]:
     """Return how much accuracy on the inner part each feature is worth: by mixing its values among windows.
 
@@ -98,8 +114,7 @@ def _permute(gathered: Study, fitted: Fitted, rows: npt.NDArray[np.int64]) -> tu
     Breiman, "Random forests", 2001, section 10.
     """
     windows, rng = gathered.examples.windows, np.random.default_rng(_SEED)
-    rows = _sample(rows)
-    inputs = fitted.preprocessing(windows.features[rows])
+    rows, inputs = _sample_inputs(gathered, fitted, rows)
     truth = gathered.truth.labels[windows.clip[rows]]
     n_features = inputs.shape[-1]
     # All mixed copies are judged together: a network is rebuilt once, not once a feature.

@@ -18,6 +18,7 @@ from training.export import QUANTISATIONS
 from training.judgement import (
     Judged,
     Truth,
+    adjust_labels,
     collapse,
     in_strength,
     join,
@@ -385,7 +386,8 @@ def _thresholds(study: Study, trained: Sequence[_Trained]) -> dict[str, float]:
         windows = study.examples.windows
         rows = windows.rows(one.task.split.inner, copies=False)
         clip = windows.clip[rows]
-        smoothed = evaluate.smooth(one.fitted.inner_probabilities, clip, rows, study.recipe.smoothing)
+        judged = adjust_labels(study.recipe, Judged(clip, rows, one.fitted.inner_probabilities))
+        smoothed = evaluate.smooth(judged.probabilities, clip, rows, study.recipe.smoothing)
         confidence.append(smoothed.max(axis=1))
         right.append(smoothed.argmax(axis=1) == study.truth.labels[clip])
     return evaluate.thresholds(

@@ -143,6 +143,10 @@ def test_files_of_two_models(model: Path) -> None:
             lambda c: c.update(adaptation={"prior_s": 9, "memory_s": 9, "logit_adjustment": 1.5}),
             "logit_adjustment 1.5, label_prior_s 30.0; wanted 0 to 1",
         ),
+        (
+            lambda c: c.update(adaptation={"prior_s": 9, "memory_s": 9, "logit_adjustement": 1.0}),
+            "unknown field `logit_adjustement`",
+        ),
         (lambda c: c["smoothing"].update(alpha=0), "wanted alpha above 0"),
         (lambda c: c["features"].update(sampel_rate=1), "did you mean 'sample_rate'"),
         (lambda c: c["features"].update(frame_hop=0), "frame_hop is 0"),

@@ -143,11 +143,18 @@ def test_how_far_a_usual_label_is_held_back_is_the_models_to_say() -> None:
     assert np.allclose(half.adjust(ANGRY, 3.0), ANGRY * weights / (ANGRY * weights).sum(), atol=1e-6)
 
 
-def test_a_label_that_stays_is_never_overturned() -> None:
+def test_a_label_is_not_overturned_while_probabilities_stay() -> None:
     speaker = Speaker(ADJUSTING)
     for _ in range(500):
         found = speaker.adjust(np.asarray([0.36, 0.33, 0.31], dtype=np.float32), 0.5)
         assert found.argmax() == 0
+
+
+def test_a_usual_label_that_is_less_sure_than_usual_is_overturned() -> None:
+    speaker = Speaker(ADJUSTING)
+    for _ in range(120):
+        speaker.adjust(np.asarray([0.9, 0.05, 0.05], dtype=np.float32), 0.5)
+    assert speaker.adjust(np.asarray([0.5, 0.4, 0.1], dtype=np.float32), 0.5).argmax() == 1
 
 
 def test_what_is_usual_fades() -> None:

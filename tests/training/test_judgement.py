@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 from realtime.artifact import Preprocessing
 from realtime.types import Smoothing
 from training import judgement
+from training.adaptation import follow_labels
 from training.judgement import (
     Judged,
     Truth,
@@ -21,6 +23,7 @@ from training.judgement import (
     outcome_of_windows,
     restrict,
 )
+from training.recipes.schema import Speakers
 
 if TYPE_CHECKING:
     from training.study import Study
@@ -114,6 +117,31 @@ def test_judging_adapted_looks_at_no_label_and_at_the_test_part_alone(
         study.recipe, fitted, replace(windows, features=features), tested, speakers=study.truth.speakers
     )
     assert np.array_equal(elsewhere.probabilities, adapted.probabilities)
+
+
+def test_judging_holds_back_what_is_usual_for_the_speaker(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_values = study.recipe.features.n_values
+    ones = np.ones(n_values, dtype=np.float32)
+    fitted: Any = SimpleNamespace(preprocessing=Preprocessing(np.arange(n_values), 0 * ones, ones))
+    tested = np.flatnonzero(study.truth.speakers < 2)
+    windows = study.examples.windows
+    rows = windows.rows(tested, copies=False)
+    clip, speaker = windows.clip[rows], study.truth.speakers[windows.clip[rows]]
+    told = np.random.default_rng(3).dirichlet(np.ones(3), len(rows)).astype(np.float32)
+    monkeypatch.setattr(judgement, "predict_both", lambda *_: (told, None))
+    settings = Speakers(logit_adjustment=1.0)
+    recipe = replace(study.recipe, speakers=settings)
+    follow = partial(follow_labels, window_s=recipe.window_s, hop_s=recipe.hop_s)
+
+    plain = judgement.judge(recipe, fitted, windows, tested)
+    assert np.array_equal(plain.probabilities, follow(told, clip, rows, settings))
+    adapted = judgement.judge(recipe, fitted, windows, tested, speakers=study.truth.speakers)
+    expected = follow(told, clip, rows, settings, speaker=speaker)
+    assert np.array_equal(adapted.probabilities, expected)
+    assert not np.allclose(plain.probabilities, told)
+    assert not np.allclose(adapted.probabilities, plain.probabilities)
 
 
 def test_restricted_predictions_have_no_other_class() -> None:

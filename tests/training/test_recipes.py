@@ -358,6 +358,10 @@ def test_defaults_stand_where_nothing_is_said() -> None:
         ({"model": {"kind": "knn"}, "speakers": {}}, "only networks are trained for a speaker's mean"),
         ({"model": {"kind": "knn"}, "fitting": {"intensity": 0.1}}, "only networks tell an intensity"),
         ({"model": {"kind": "knn"}, "fitting": {"label_subsets": 0.5}}, "wanted no label_subsets"),
+        (
+            {"fitting": {"label_subsets": 0.5}, "augmentation": {"inputs": {"mixup": 0.2}}},
+            "mixup undoes label_subsets",
+        ),
         # What is missing.
         ({"labels": None}, "labels is missing; wanted it in every recipe"),
         ({"model": None}, "model is missing"),
@@ -435,6 +439,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         {"model": {"kind": "dense", "layers": [{"units": 5}]}},
         {"model": {"kind": "svm"}},
         {"fitting": {"n_epochs": 4}},
+        {"speakers": {}},
+        {"speakers": {"prior_s": 7.0}},
     ],
 )
 def test_the_digest_changes_with_what_shapes_models(changes: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from training.augmentation import CONDITIONS
 from training.fit import fit
 from training.judgement import Judged
 from training.protocols import PROTOCOLS
+from training.recipes.schema import Speakers
 from training.ruler import Measured, measure
 from training.study import train_all
 from training.workers import Workers
@@ -333,6 +334,23 @@ def test_thresholds_come_from_inner_parts_alone(both_forest: Study, monkeypatch:
         "0.9": pytest.approx(0.9, abs=2e-4),
     }
     assert run(unsmoothed, ["random"]).thresholds == {}
+
+
+def test_thresholds_are_of_what_is_told_live(both_forest: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = both_forest.examples.windows
+    # No clip has more than a few windows: what is usual should count at once.
+    speakers = Speakers(logit_adjustment=1.0, label_prior_s=0.1)
+    recipe = replace(both_forest.recipe, smoothing=Smoothing(method="none"))
+    inner = windows.clip[windows.rows(np.arange(len(both_forest.clips)), copies=False)]
+    task: Any = SimpleNamespace(group="speaker", split=SimpleNamespace(inner=np.unique(inner)))
+    labels = both_forest.truth.labels[inner]
+    sure = np.float32(0.05) + np.float32(0.85) * np.eye(3, dtype=np.float32)[labels]
+    one = ruler._Trained(task, SimpleNamespace(inner_probabilities=sure))  # type: ignore[arg-type]
+    monkeypatch.setattr(ruler, "_N_PRECISE", 5)
+    plain = ruler._thresholds(replace(both_forest, recipe=recipe), [one])
+    adjusted = ruler._thresholds(replace(both_forest, recipe=replace(recipe, speakers=speakers)), [one])
+    assert set(plain) == set(adjusted)
+    assert adjusted["0.9"] < plain["0.9"]
 
 
 def test_thresholds_are_tried_on_test_parts(measured: Measured) -> None:

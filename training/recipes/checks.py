@@ -89,6 +89,9 @@ def _check_input(recipe: Recipe) -> None:
         raise SettingsError(
             "fitting: only networks are trained among some of the labels; wanted no label_subsets"
         )
+    if recipe.fitting.label_subsets and recipe.augmentation.inputs.mixup:
+        # A blend tells between the labels of both rows: hardly any would be lost.
+        raise SettingsError("fitting: mixup undoes label_subsets; wanted one of both")
     if isinstance(recipe.model, Estimator) and recipe.augmentation.inputs != Augmentation().inputs:
         raise SettingsError("augmentation: inputs are varied for networks alone; wanted none of it")
     if recipe.augmentation.inputs.n_time_masks and not recipe.sees_frames:

@@ -153,7 +153,12 @@ def digest(recipe: Recipe) -> str:
         for entry in fields(recipe)
         if entry.name not in {"name", "description", "reported"}
     }
-    said = {key: value for key, value in settings.items() if value not in (None, {})}
+    # A table of speakers that says nothing is not the same as none: they are followed all the same.
+    said = {
+        key: value
+        for key, value in settings.items()
+        if value is not None and (value != {} or key == "speakers")
+    }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

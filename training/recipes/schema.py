@@ -345,7 +345,7 @@ class Fitting(Section, frozen=True, kw_only=True):
     label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     """Share of each label's probability that is spread over all classes while training."""
     label_subsets: Share = 0.0
-    """Share of the rows that are trained on among their own label and a random half of the others alone."""
+    """Share of the rows that lose each label but their own with even chance while training."""
     patience: Count = 15
     """Epochs without a higher accuracy on the inner part until it stops; the best weights are kept."""
     rate_patience: Count = 5
