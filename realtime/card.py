@@ -59,7 +59,10 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     sd: dict[str, float] = {}
     """Standard deviation over seeds of `accuracy`, `uar`, `macro_f1` and `ece`; empty for one seed."""
     ci95: dict[str, tuple[float, float]] = {}
-    """Ends of the 95% interval of the same figures, by a bootstrap over speakers; may be empty."""
+    """Ends of the 95% interval of the same figures, by a bootstrap over speakers; may be empty.
+
+    Of several seeds, the means of each one's ends.
+    """
     classes: dict[str, ClassScores] = {}
     """By label, for those that occur; may be empty."""
 

@@ -9,9 +9,12 @@ import msgspec
 from realtime.artifact import Scores
 from realtime.card import Coverage, encode
 from realtime.errors import TrainingError
+from training.abstention import mean_coverage, mean_thresholds
 from training.disk import put
+from training.metrics import combine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from realtime.artifact import Card
@@ -22,6 +25,8 @@ MISSING_NOTE = (
     "them."
 )
 """What a card says that has none."""
+OF_TWO = {"arousal": ("low", "high"), "intensity": ("normal", "strong")}
+"""What is told apart in the stead of a recipe's labels, by the part of a score's name that says so."""
 _ORDER = ("speaker", "random", "kfold", "robust", "cross")
 _NOTE = (
     "These are the scores of the protocols' own models, trained in the same way without their test parts. "
@@ -79,21 +84,70 @@ _Units: TypeAlias = dict[str, dict[str, Scores]]
 
 
 def merge(old: Evaluation | None, new: Evaluation) -> Evaluation:
-    """Return the old scores with the new ones in the place of theirs; the new alone where they do not fit."""
+    """Return the old scores with the new ones; the new alone where they do not fit.
+
+    A protocol's new scores take the place of its old ones, unless they are of other seeds: then they are of
+    all these seeds together.
+
+    Raises
+    ------
+    TrainingError
+        Where new seeds were measured on other windows than the old ones.
+    """
     if old is None or not old.is_of(new.recipe_sha256, new.corpora, new.data_sha256):
         return msgspec.structs.replace(new, scores=_in_order(new.scores))
-    # All that a protocol brought goes with it: `speaker` has `speaker/adapted` and others behind it.
     measured = set(new.commands)
-    kept = {name: units for name, units in old.scores.items() if name.partition("/")[0] not in measured}
+    # All that a protocol brought goes with it: `speaker` has `speaker/adapted` and others behind it.
+    kept = {name: units for name, units in old.scores.items() if _protocol(name) not in measured}
+    added = {name for name in measured & set(old.seeds) if set(old.seeds[name]).isdisjoint(new.seeds[name])}
+    pooled = {
+        name: _combine(old, units, new, name) if _protocol(name) in added else units
+        for name, units in new.scores.items()
+    }
+    seeds = new.seeds | {name: sorted(old.seeds[name] + new.seeds[name]) for name in added}
+    thresholds, coverage = new.thresholds or old.thresholds, new.coverage or old.coverage
+    if "speaker" in added and old.thresholds:
+        n_seeds = [len(old.seeds["speaker"]), len(new.seeds["speaker"])]
+        thresholds = mean_thresholds([old.thresholds, new.thresholds], n_seeds)
+        coverage = mean_coverage([old.coverage, new.coverage], n_seeds)
     return msgspec.structs.replace(
         new,
         commands=old.commands | new.commands,
-        seeds=old.seeds | new.seeds,
+        seeds=old.seeds | seeds,
         cost=new.cost or old.cost,
-        thresholds=new.thresholds or old.thresholds,
-        coverage=new.coverage or old.coverage,
-        scores=_in_order(kept | new.scores),
+        thresholds=thresholds,
+        coverage=coverage,
+        scores=_in_order(kept | pooled),
     )
+
+
+def _combine(old: Evaluation, units: _Units, new: Evaluation, name: str) -> _Units:
+    """Return scores of the old and the new seeds together; what the old ones lack, of the new ones alone."""
+    before = old.scores.get(name, {})
+    try:
+        return {
+            unit: {
+                part: combine([before[unit][part], own], classes_of(name, new.labels))
+                if part in before.get(unit, {})
+                else own
+                for part, own in parts.items()
+            }
+            for unit, parts in units.items()
+        }
+    except ValueError as error:
+        raise TrainingError(
+            f"{name}: {error}: its old seeds were measured by other code; measure all of them again, without "
+            "--add (models that are kept are not trained again)"
+        ) from None
+
+
+def classes_of(name: str, labels: Sequence[str]) -> Sequence[str]:
+    """Return what the confusion matrices of a score tell apart, in their order."""
+    return next((OF_TWO[part] for part in name.split("/") if part in OF_TWO), labels)
+
+
+def _protocol(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def _in_order(scores: dict[str, _Units]) -> dict[str, _Units]:

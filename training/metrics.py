@@ -106,7 +106,8 @@ def score(outcomes: Sequence[Outcome], labels: Sequence[str]) -> Scores:
     seeds together. The intervals are percentiles of figures of as many speakers, drawn again and again with
     replacement: a speaker's clips resemble each other, so that drawing clips would make them too narrow.
     Those of the calibration error lean upwards, as does the error itself of few: differences count, whatever
-    their sign.
+    their sign. Of several seeds, their ends are means over seeds as well: they tell of a model, which has
+    one.
 
     References
     ----------
@@ -114,23 +115,75 @@ def score(outcomes: Sequence[Outcome], labels: Sequence[str]) -> Scores:
     Efron & Tibshirani, "An introduction to the bootstrap", 1993; Davison & Hinkley, "Bootstrap methods and
     their application", 1997, section 3.8 (resampling of groups).
     """
-    first = outcomes[0]
-    n_speakers = 1 + int(max(first.speaker.max(initial=0), first.unheard_speaker.max(initial=0)))
-    counts = [_count(outcome, len(labels), n_speakers) for outcome in outcomes]
-    whole = np.stack([_draw(own, np.ones((1, n_speakers))).figures()[0] for own in counts])
-    confusion = np.sum([own.confusion.sum(axis=0) for own in counts], axis=0)
-    unheard = np.sum([own.unheard.sum(axis=0) for own in counts], axis=0)
-    several = len(outcomes) > 1
-    means, deviations = whole.mean(axis=0), whole.std(axis=0, ddof=int(several))
+    return combine([_score_seed(outcome, labels) for outcome in outcomes], labels)
+
+
+def combine(scores: Sequence[Scores], labels: Sequence[str]) -> Scores:
+    """Return the scores of all seeds behind several scores of the same clips or windows.
+
+    Parameters
+    ----------
+    scores
+        Each of one seed or more.
+    labels
+        The classes, in the order of the confusion matrices.
+
+    Raises
+    ------
+    ValueError
+        Where they are not of as many clips or windows.
+
+    References
+    ----------
+    Chan, Golub & LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979
+    (the deviation over all seeds).
+    """
+    first = scores[0]
+    sizes = sorted({(one.n, one.n_unheard) for one in scores})
+    if len(sizes) > 1:
+        raise ValueError(f"scores of {sizes} clips or windows, and unheard ones; wanted as many in each")
+    weights = np.asarray([one.n_seeds for one in scores], dtype=np.float64)
+    n_seeds = int(weights.sum())
+    means, deviations, intervals = {}, {}, {}
+    for name in _FIGURES:
+        values = np.asarray([getattr(one, name) for one in scores])
+        mean = float(weights @ values) / n_seeds
+        means[name] = _rounded(mean)
+        own = np.asarray([one.sd.get(name, 0.0) for one in scores])
+        if n_seeds > 1:
+            squares = (weights - 1) @ own**2 + weights @ (values - mean) ** 2
+            deviations[name] = _rounded(np.sqrt(squares / (n_seeds - 1)))
+        if all(name in one.ci95 for one in scores):
+            low, high = weights @ np.asarray([one.ci95[name] for one in scores]) / n_seeds
+            intervals[name] = (_rounded(low), _rounded(high))
+    confusion = np.sum([one.confusion for one in scores], axis=0)
     return Scores(
-        n=len(first.truth) + len(first.unheard),
-        n_unheard=len(first.unheard),
-        **{name: _rounded(value) for name, value in zip(_FIGURES, means, strict=True)},
-        n_seeds=len(outcomes),
-        sd={name: _rounded(v) for name, v in zip(_FIGURES, deviations, strict=True)} if several else {},
-        ci95=_intervals(counts, first),
-        classes=_by_class(confusion, unheard, labels, len(outcomes)),
-        confusion=confusion.astype(np.int64).tolist(),
+        n=first.n,
+        n_unheard=first.n_unheard,
+        **means,
+        n_seeds=n_seeds,
+        sd=deviations,
+        ci95=intervals,
+        classes=_by_class(confusion, {label: one.n for label, one in first.classes.items()}, labels, n_seeds),
+        confusion=confusion.tolist(),
+    )
+
+
+def _score_seed(outcome: Outcome, labels: Sequence[str]) -> Scores:
+    """Return one seed's scores, not rounded yet."""
+    n_speakers = 1 + int(max(outcome.speaker.max(initial=0), outcome.unheard_speaker.max(initial=0)))
+    counts = _count(outcome, len(labels), n_speakers)
+    figures = _draw(counts, np.ones((1, n_speakers))).figures()[0]
+    confusion = counts.confusion.sum(axis=0).astype(np.int64)
+    n_true = confusion.sum(axis=1) + counts.unheard.sum(axis=0).astype(np.int64)
+    occurring = {label: int(n) for label, n in zip(labels, n_true, strict=True) if n}
+    return Scores(
+        n=len(outcome.truth) + len(outcome.unheard),
+        n_unheard=len(outcome.unheard),
+        **dict(zip(_FIGURES, figures.tolist(), strict=True)),
+        ci95=_intervals(counts, outcome),
+        classes=_by_class(confusion, occurring, labels, 1),
+        confusion=confusion.tolist(),
     )
 
 
@@ -168,42 +221,36 @@ def _draw(counts: _Counts, times: npt.NDArray[np.float64]) -> _Counts:
     return _Counts(confusion.reshape(-1, n_labels, n_labels), times @ counts.unheard, times @ counts.gaps)
 
 
-def _intervals(counts: Sequence[_Counts], outcome: Outcome) -> dict[str, tuple[float, float]]:
+def _intervals(counts: _Counts, outcome: Outcome) -> dict[str, tuple[float, float]]:
     """Return the 95% interval of each figure; none where there are fewer than two speakers."""
     speakers = np.unique(np.concatenate((outcome.speaker, outcome.unheard_speaker)))
     few = 2
     if len(speakers) < few:
         return {}
     rng = np.random.default_rng(_SEED)
-    times = np.zeros((N_REPLICATES, len(counts[0].unheard)))
+    times = np.zeros((N_REPLICATES, len(counts.unheard)))
     times[:, speakers] = rng.multinomial(
         len(speakers), np.full(len(speakers), 1 / len(speakers)), size=N_REPLICATES
     )
-    figures = np.mean([_draw(own, times).figures() for own in counts], axis=0)
-    low, high = np.percentile(figures, (2.5, 97.5), axis=0)
-    return {
-        name: (_rounded(bottom), _rounded(top)) for name, bottom, top in zip(_FIGURES, low, high, strict=True)
-    }
+    ends = np.percentile(_draw(counts, times).figures(), (2.5, 97.5), axis=0)
+    return {name: (low, high) for name, (low, high) in zip(_FIGURES, ends.T.tolist(), strict=True)}
 
 
 def _by_class(
-    confusion: npt.NDArray[np.float64],
-    unheard: npt.NDArray[np.float64],
-    labels: Sequence[str],
-    n_seeds: int,
+    confusion: npt.NDArray[np.int64], n_true: dict[str, int], labels: Sequence[str], n_seeds: int
 ) -> dict[str, ClassScores]:
-    """Return the scores of each class that occurs."""
+    """Return the scores of each class that occurs, so often with each seed."""
     scores = {}
     for index, label in enumerate(labels):
-        n_true = confusion[index].sum() + unheard[index]
-        if not n_true:
+        if label not in n_true:
             continue
+        n = n_true[label] * n_seeds
         right, n_predicted = confusion[index, index], confusion[:, index].sum()
         scores[label] = ClassScores(
-            n=int(n_true) // n_seeds,
+            n=n_true[label],
             precision=_rounded(right / n_predicted if n_predicted else 0.0),
-            recall=_rounded(right / n_true),
-            f1=_rounded(2 * right / (n_true + n_predicted)),
+            recall=_rounded(right / n),
+            f1=_rounded(2 * right / (n + n_predicted)),
         )
     return scores
 

@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.affect import EXCITED, QUIET
-from realtime.card import Coverage
-from training import evaluate, networks, protocols
+from training import networks, protocols
+from training.abstention import find_thresholds, measure_coverage, strangers_by_seed
 from training.augmentation import CONDITIONS, Noises
 from training.dataset import Degraded
 from training.drafts import measure_cost
+from training.evaluation import OF_TWO
 from training.export import QUANTISATIONS
 from training.judgement import (
     Judged,
     Truth,
-    adjust_labels,
     collapse,
     in_strength,
     join,
@@ -29,24 +29,21 @@ from training.judgement import (
     restrict,
 )
 from training.metrics import score
-from training.study import train_all
+from training.study import Trained, train_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from realtime.artifact import Scores
+    from realtime.card import Coverage
     from training.dataset import Windows
     from training.evaluation import Cost
     from training.export import Quantisation
-    from training.fit import Fitted
     from training.progress import Watcher
     from training.protocols import Protocol, Task
     from training.study import Study
     from training.workers import Workers
 
-_PRECISIONS = (0.6, 0.7, 0.8, 0.9)
-_N_PRECISE = 50
-"""Windows that a threshold must leave, at the least: fewer tell no precision."""
 _LEAST_CLASSES = 2
 _CHANNELS = ("speech", "song")
 ADAPTED = "/adapted"
@@ -78,19 +75,11 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class _Trained:
-    """A task with its model."""
-
-    task: Task
-    fitted: Fitted
-
-
-@dataclass(frozen=True, slots=True)
 class _Job:
     """A trained model for another process to judge with."""
 
     study: Study
-    trained: _Trained
+    trained: Trained
     view: str
     """What is judged: ``""`` the clips, ``/adapted``, ``/float16`` and ``/int8``, or a condition's name."""
     windows: Windows
@@ -154,7 +143,7 @@ def measure(
     trained = []
     for task, fitted in train_all(study, tasks, workers, fresh=fresh):
         watcher.advance(note=task.name)
-        trained.append(_Trained(task, fitted))
+        trained.append(Trained(task, fitted))
     watcher.end()
     # In the order of the plan, whoever was done first.
     trained.sort(key=lambda one: [task.name for task in tasks].index(one.task.name))
@@ -164,8 +153,9 @@ def measure(
     scores: dict[str, dict[str, dict[str, Scores]]] = {}
     for name, by_seed in judged.items():
         scores |= _score(study, own, name, by_seed)
-    thresholds = _thresholds(study, trained) if "speaker" in asked else {}
-    coverage = _coverage(study, trained, judged["speaker"], thresholds) if thresholds else {}
+    strangers = strangers_by_seed(trained) if "speaker" in asked else []
+    thresholds = find_thresholds(study, strangers)
+    coverage = measure_coverage(study, strangers, judged["speaker"].judged, thresholds) if thresholds else {}
     cost = measure_cost(study, trained[0].task, trained[0].fitted) if with_cost else None
     return Measured(scores, thresholds, coverage, cost)
 
@@ -179,7 +169,7 @@ class _BySeed:
 
 
 def _judge_clips(
-    study: Study, trained: Sequence[_Trained], asked: Sequence[Protocol], workers: Workers, watcher: Watcher
+    study: Study, trained: Sequence[Trained], asked: Sequence[Protocol], workers: Workers, watcher: Watcher
 ) -> Iterable[tuple[str, _BySeed]]:
     """Yield each protocol's predictions of the clips as they are."""
     jobs = []
@@ -197,7 +187,7 @@ def _judge_clips(
 
 
 def _judge_conditions(
-    study: Study, trained: Sequence[_Trained], workers: Workers, watcher: Watcher
+    study: Study, trained: Sequence[Trained], workers: Workers, watcher: Watcher
 ) -> Iterable[tuple[str, _BySeed]]:
     """Yield the predictions of the speaker protocol's models under each condition."""
     strangers = [one for one in trained if one.task.group == "speaker"]
@@ -295,7 +285,11 @@ def _score_arousal(study: Study, name: str, by_seed: _BySeed) -> dict[str, dict[
         return {}
     judged = tuple(collapse(one, groups) for one in by_seed.judged)
     measured = _score_units(
-        study, (), _BySeed(tested, judged), truth=Truth(labels, study.truth.speakers), labels=("low", "high")
+        study,
+        (),
+        _BySeed(tested, judged),
+        truth=Truth(labels, study.truth.speakers),
+        labels=OF_TWO["arousal"],
     )
     suffix = ADAPTED if name.endswith(ADAPTED) else ""
     return {f"{name.removesuffix(ADAPTED)}/arousal{suffix}": measured}
@@ -318,7 +312,7 @@ def _score_intensity(study: Study, name: str, by_seed: _BySeed) -> dict[str, dic
         (),
         _BySeed(tested, judged),
         truth=Truth(labels, study.truth.speakers),
-        labels=("normal", "strong"),
+        labels=OF_TWO["intensity"],
     )
     suffix = ADAPTED if name.endswith(ADAPTED) else ""
     return {f"{name.removesuffix(ADAPTED)}/intensity{suffix}": measured}
@@ -372,54 +366,3 @@ def _free(name: str, taken: set[str]) -> str:
         name = f"corpus-{name}"
     taken.add(name)
     return name
-
-
-def _thresholds(study: Study, trained: Sequence[_Trained]) -> dict[str, float]:
-    """Return, by precision, the smoothed probability from which on so large a share of labels is right.
-
-    Measured on strangers' voices: the inner parts of the speaker protocol, judged before they were trained
-    on, so that its test parts stay unseen. A precision that no threshold reaches is left out.
-    """
-    strangers = [one for one in trained if one.task.group == "speaker"]
-    confidence, right = [], []
-    for one in strangers:
-        windows = study.examples.windows
-        rows = windows.rows(one.task.split.inner, copies=False)
-        clip = windows.clip[rows]
-        judged = adjust_labels(study.recipe, Judged(clip, rows, one.fitted.inner_probabilities))
-        smoothed = evaluate.smooth(judged.probabilities, clip, rows, study.recipe.smoothing)
-        confidence.append(smoothed.max(axis=1))
-        right.append(smoothed.argmax(axis=1) == study.truth.labels[clip])
-    return evaluate.thresholds(
-        np.concatenate(confidence), np.concatenate(right), _PRECISIONS, n_least=_N_PRECISE
-    )
-
-
-def _coverage(
-    study: Study, trained: Sequence[_Trained], by_seed: _BySeed, precisions: Iterable[str]
-) -> dict[str, Coverage]:
-    """Return, by precision, what its threshold leaves of the test parts' windows, and how right they are.
-
-    Each speaker is in a test part and in another task's inner part: the threshold for a test part is found
-    anew without those that are in it.
-    """
-    strangers = [one for one in trained if one.task.group == "speaker"]
-    tests = {tuple(one.task.split.test.tolist()) for one in strangers}
-    kept: dict[str, list[npt.NDArray[np.bool_]]] = {precision: [] for precision in precisions}
-    right: list[npt.NDArray[np.bool_]] = []
-    for test in sorted(tests):
-        others = [one for one in strangers if not np.isin(one.task.split.inner, test).any()]
-        thresholds = _thresholds(study, others) if others else {}
-        for judged in by_seed.judged:
-            outcome = outcome_of_windows(judged, study.truth, np.asarray(test), study.recipe.smoothing)
-            right.append(outcome.probabilities.argmax(axis=1) == outcome.truth)
-            for precision, parts in kept.items():
-                # A precision that the others do not reach lets none pass.
-                parts.append(outcome.probabilities.max(axis=1) >= thresholds.get(precision, np.inf))
-    is_right = np.concatenate(right)
-    found = {}
-    for precision, parts in kept.items():
-        passes = np.concatenate(parts)
-        share, precise = passes.mean(), is_right[passes].mean() if passes.any() else 0.0
-        found[precision] = Coverage(share=round(float(share), 4), precision=round(float(precise), 4))
-    return found

@@ -223,6 +223,14 @@ def gather(
 
 
 @dataclass(frozen=True, slots=True)
+class Trained:
+    """A task with its model."""
+
+    task: Task
+    fitted: Fitted
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     """A model for another process to train."""
 

@@ -23,6 +23,8 @@ from training.fit import fit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from training.evaluation import Evaluation
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {
     "recipes": (),
@@ -37,7 +39,17 @@ COMMANDS = {
         "--jobs",
         "--fresh",
     ),
-    "evaluate": ("--protocols", "--seeds", "--data", "--cross", "--out", "--cache", "--cluster", "--fresh"),
+    "evaluate": (
+        "--protocols",
+        "--seeds",
+        "--add",
+        "--data",
+        "--cross",
+        "--out",
+        "--cache",
+        "--cluster",
+        "--fresh",
+    ),
     "compare": ("--models", "--out"),
     "report": ("--out",),
     "search": ("--trials",),
@@ -286,6 +298,40 @@ def test_a_recipes_way_through_the_commands(
     # The report is of the model, whose scores it does not make.
     assert cli.main(["report", str(model), "--out", "elsewhere"]) == 0
     assert (here / "elsewhere" / "report.html").exists()
+
+
+def test_seeds_are_added_to_those_that_are_measured(
+    here: Path, corpus_folder: Path, other_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def evaluate(*asked: str, data: Path = corpus_folder) -> Evaluation:
+        assert cli.main(with_data("evaluate", "forest.toml", *asked, data=data)) == 0
+        found = evaluation.read(here / "models" / "forest")
+        assert found is not None
+        return found
+
+    evaluate("--protocols", "random", "--add")
+    assert "random: models: 1 done in" in capsys.readouterr().err
+    both = evaluate("--protocols", "random,kfold", "--seeds", "2", "--add")
+    out, err = capsys.readouterr()
+    assert "random: models: 1 done in" in err
+    assert "kfold: models: 10 done in" in err
+    assert both.seeds == {"random": [42, 43], "kfold": [42, 43]}
+    assert both.commands["random"].endswith(f"--protocols random --seeds 2 --data {corpus_folder}")
+    # Told of all of them.
+    shown = next(line.split() for line in out.splitlines() if line.startswith("random"))
+    assert shown[3] == f"{both.scores['random']['clips']['all'].accuracy:.1%}"
+    asked = ["--protocols", "random", "--seeds", "2"]
+    at_once = evaluate(*asked).scores["random"]["clips"]["all"]
+    added = both.scores["random"]["clips"]["all"]
+    assert (added.n_seeds, added.confusion) == (at_once.n_seeds, at_once.confusion)
+    assert added.sd == pytest.approx(at_once.sd, abs=2e-4)
+
+    capsys.readouterr()
+    line = refusal(capsys, *with_data("evaluate", "forest.toml", *asked, "--add", data=corpus_folder))
+    assert "random of forest: every seed asked for is measured already" in line
+    asked[-1] = "3"
+    line = refusal(capsys, *with_data("evaluate", "forest.toml", *asked, "--add", data=other_folder))
+    assert "its scores are of another recipe or other recordings" in line
 
 
 def test_the_other_corpus_is_no_ones_own_wherever_it_stands(

@@ -7,16 +7,19 @@ import msgspec
 import pytest
 
 from realtime import artifact
-from realtime.artifact import Export, Scores
+from realtime.artifact import ClassScores, Export, Scores
+from realtime.card import Coverage
 from realtime.errors import TrainingError
 from training import evaluation
-from training.evaluation import Cost, Evaluation, merge
+from training.evaluation import Cost, Evaluation, classes_of, merge
 
 if TYPE_CHECKING:
     from realtime.artifact import Card
 
 
-def scores(accuracy: float = 0.5) -> dict[str, dict[str, Scores]]:
+def scores(
+    accuracy: float = 0.5, classes: tuple[str, ...] = ("neutral", "happy")
+) -> dict[str, dict[str, Scores]]:
     figures = Scores(
         n=10,
         accuracy=accuracy,
@@ -24,9 +27,23 @@ def scores(accuracy: float = 0.5) -> dict[str, dict[str, Scores]]:
         macro_f1=0.25,
         ece=0.125,
         confusion=[[5, 0], [5, 0]],
+        classes={name: ClassScores(n=5, precision=0.5, recall=0.5, f1=0.5) for name in classes},
         ci95={"accuracy": (0.25, 0.75)},
     )
     return {"clips": {"all": figures, "speech": figures}, "windows": {"all": figures}}
+
+
+def several(accuracy: float, classes: tuple[str, ...] = ("neutral", "happy")) -> dict[str, dict[str, Scores]]:
+    """Return scores of two seeds."""
+    return {
+        unit: {
+            part: msgspec.structs.replace(
+                figures, n_seeds=2, sd={"accuracy": 0.0, "uar": 0.0}, confusion=[[10, 0], [10, 0]]
+            )
+            for part, figures in parts.items()
+        }
+        for unit, parts in scores(accuracy, classes).items()
+    }
 
 
 def make(
@@ -42,7 +59,7 @@ def make(
         commands={name: f"tonewatch-train evaluate tiny --protocols {name}" for name in asked},
         seeds={name: [42] for name in asked},
         versions={"numpy": "1"},
-        scores={name: scores() for name in protocols},
+        scores={name: scores(classes=tuple(classes_of(name, ("neutral", "happy")))) for name in protocols},
     )
     return msgspec.structs.replace(made, **changes)
 
@@ -127,6 +144,54 @@ def test_a_card_gets_scores_commands_thresholds_and_what_each_export_keeps(tiny_
     assert all(command in found.scores_note for command in measured.commands.values())
     accuracies = {name: (export.accuracy, export.uar) for name, export in found.exports.items()}
     assert accuracies == {"float32": (0.5, 0.25), "float16": (None, None), "int8": (0.4, 0.2)}
+
+
+def test_other_seeds_are_counted_in() -> None:
+    names = ["speaker", "speaker/arousal/adapted", "random"]
+    coverage = {"0.9": Coverage(share=0.2, precision=0.8)}
+    old = make(*names, thresholds={"0.9": 0.7, "0.8": 0.6}, coverage=coverage)
+    new = make(
+        "speaker",
+        "speaker/arousal/adapted",
+        "speaker/int8",
+        seeds={"speaker": [44, 43]},
+        commands={"speaker": "all of them"},
+        thresholds={"0.9": 0.4},
+        coverage={"0.9": Coverage(share=0.5, precision=0.95)},
+        scores={
+            "speaker": several(0.8),
+            "speaker/arousal/adapted": several(0.8, ("low", "high")),
+            "speaker/int8": several(0.8),
+        },
+    )
+    merged = merge(old, new)
+    assert merged.seeds == {"speaker": [42, 43, 44], "random": [42]}
+    assert merged.commands["speaker"] == "all of them"
+    assert merged.thresholds == {"0.9": 0.5}
+    assert merged.coverage == {"0.9": Coverage(share=0.4, precision=0.9)}
+    for name in ("speaker", "speaker/arousal/adapted"):
+        found = merged.scores[name]["clips"]["speech"]
+        assert (found.n, found.n_seeds, found.accuracy) == (10, 3, 0.7)
+        assert found.confusion == [[15, 0], [15, 0]]
+        assert found.ci95["accuracy"] == (0.25, 0.75)
+    assert list(merged.scores["speaker/arousal/adapted"]["clips"]["all"].classes) == ["low", "high"]
+    assert list(merged.scores["speaker"]["clips"]["all"].classes) == ["neutral", "happy"]
+    # What was not measured before is of the new seeds alone, and says so.
+    assert merged.scores["speaker/int8"]["clips"]["all"].n_seeds == 2
+    assert merged.scores["random"] == old.scores["random"]
+    # A seed that both have is measured again: then nothing is counted twice.
+    again = merge(merged, make("speaker", seeds={"speaker": [42, 45]}))
+    assert again.seeds["speaker"] == [42, 45]
+    assert again.scores["speaker"] == scores()
+
+
+def test_seeds_of_other_windows_are_not_counted_in() -> None:
+    less = msgspec.structs.replace(scores()["clips"]["all"], n=9)
+    new = make("speaker", seeds={"speaker": [43]}, scores={"speaker": {"clips": {"all": less}}})
+    with pytest.raises(
+        TrainingError, match=r"speaker: scores of .* measured by other code; .* without --add"
+    ):
+        merge(make("speaker"), new)
 
 
 def test_scores_of_other_recordings_are_not_mixed() -> None:

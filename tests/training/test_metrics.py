@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_fscore_support as by_class
 
 from realtime.types import LABELS
 from training import metrics
-from training.metrics import Outcome, expected_calibration_error, score
+from training.metrics import Outcome, combine, expected_calibration_error, score
 
 FIGURES = ("accuracy", "uar", "macro_f1", "ece")
 
@@ -152,8 +152,8 @@ def test_intervals_are_those_of_a_plain_bootstrap_over_speakers(monkeypatch: pyt
 
     times = np.random.default_rng(0).multinomial(5, np.full(5, 0.2), size=60)
     drawn = [np.repeat(np.arange(5), row) for row in times]
-    replicates = np.mean([[figures_of(own, speakers) for speakers in drawn] for own in outcomes], axis=0)
-    low, high = np.percentile(replicates, (2.5, 97.5), axis=0)
+    replicates = [[figures_of(own, speakers) for speakers in drawn] for own in outcomes]
+    low, high = np.mean([np.percentile(own, (2.5, 97.5), axis=0) for own in replicates], axis=0)
     for index, name in enumerate(FIGURES):
         assert scores.ci95[name] == pytest.approx((low[index], high[index]), abs=1e-4)
         assert scores.ci95[name][0] < getattr(scores, name) < scores.ci95[name][1]
@@ -213,6 +213,33 @@ def test_figures_are_means_over_seeds_with_their_deviations() -> None:
     assert scores.confusion == np.sum([one.confusion for one in single], axis=0).tolist()
     # With each seed, as the whole.
     assert sum(one.n for one in scores.classes.values()) == 60
+
+
+def test_seeds_may_be_counted_in_later() -> None:
+    rng = np.random.default_rng(5)
+    first = draw(rng, 90, 3, 5)
+    # The same truth for all of them, one class of it unheard by everyone.
+    unheard, speakers = [0, 2, 2], [1, 1, 4]
+    outcomes = []
+    for _ in range(4):
+        probabilities = rng.dirichlet(np.ones(3), 90)
+        truth = np.minimum(first.truth, 1)
+        outcomes.append(outcome(probabilities, truth, first.speaker, unheard, speakers))
+    wanted = score(outcomes, LABELS[:3])
+    later = combine([score(outcomes[:3], LABELS[:3]), score(outcomes[3:], LABELS[:3])], LABELS[:3])
+    assert (later.n, later.n_unheard, later.n_seeds) == (93, 3, 4)
+    assert (later.confusion, later.classes) == (wanted.confusion, wanted.classes)
+    for name in FIGURES:
+        assert getattr(later, name) == pytest.approx(getattr(wanted, name), abs=2e-4)
+        assert later.sd[name] == pytest.approx(wanted.sd[name], abs=2e-4)
+        assert later.ci95[name] == pytest.approx(wanted.ci95[name], abs=2e-4)
+    assert later.classes[LABELS[2]].n == 2
+
+
+def test_scores_of_other_clips_are_not_counted_together() -> None:
+    one, other = (score([draw(np.random.default_rng(0), n, 3, 2)], LABELS[:3]) for n in (30, 31))
+    with pytest.raises(ValueError, match=r"\[\(35, 5\), \(36, 5\)\] clips or windows.*as many in each"):
+        combine([one, other], LABELS[:3])
 
 
 def test_the_same_predictions_give_the_same_scores() -> None:

@@ -10,13 +10,12 @@ import pytest
 import soundfile
 
 from realtime.types import Smoothing
-from training import ruler
+from training import abstention, ruler
 from training import study as studies
 from training.augmentation import CONDITIONS
 from training.fit import fit
 from training.judgement import Judged
 from training.protocols import PROTOCOLS
-from training.recipes.schema import Speakers
 from training.ruler import Measured, measure
 from training.study import train_all
 from training.workers import Workers
@@ -300,7 +299,7 @@ def test_windows_are_scored_as_live_and_clips_by_their_means(knowing: Study) -> 
 
 def test_clips_without_a_voice_count_as_wrong(knowing: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     # They are of models that heard a voice in it.
-    monkeypatch.setattr(ruler, "_thresholds", lambda *_: {})
+    monkeypatch.setattr(ruler, "find_thresholds", lambda *_: {})
     windows = knowing.examples.windows
     silent = replace(windows, voiced=windows.voiced & (windows.clip != 5))
     before = run(knowing, ["random", "speaker"]).scores
@@ -326,7 +325,7 @@ def test_thresholds_come_from_inner_parts_alone(both_forest: Study, monkeypatch:
             yield task, replace(fitted, inner_probabilities=inner)
 
     monkeypatch.setattr(ruler, "train_all", pretend)
-    monkeypatch.setattr(ruler, "_N_PRECISE", 5)
+    monkeypatch.setattr(abstention, "N_PRECISE", 5)
     assert run(unsmoothed, ["random", "speaker"]).thresholds == {
         "0.6": pytest.approx(0.4, abs=2e-4),
         "0.7": pytest.approx(0.4, abs=2e-4),
@@ -336,48 +335,33 @@ def test_thresholds_come_from_inner_parts_alone(both_forest: Study, monkeypatch:
     assert run(unsmoothed, ["random"]).thresholds == {}
 
 
-def test_thresholds_are_of_what_is_told_live(both_forest: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    windows = both_forest.examples.windows
-    # No clip has more than a few windows: what is usual should count at once.
-    speakers = Speakers(logit_adjustment=1.0, label_prior_s=0.1)
-    recipe = replace(both_forest.recipe, smoothing=Smoothing(method="none"))
-    inner = windows.clip[windows.rows(np.arange(len(both_forest.clips)), copies=False)]
-    task: Any = SimpleNamespace(group="speaker", split=SimpleNamespace(inner=np.unique(inner)))
-    labels = both_forest.truth.labels[inner]
-    sure = np.float32(0.05) + np.float32(0.85) * np.eye(3, dtype=np.float32)[labels]
-    one = ruler._Trained(task, SimpleNamespace(inner_probabilities=sure))  # type: ignore[arg-type]
-    monkeypatch.setattr(ruler, "_N_PRECISE", 5)
-    plain = ruler._thresholds(replace(both_forest, recipe=recipe), [one])
-    adjusted = ruler._thresholds(replace(both_forest, recipe=replace(recipe, speakers=speakers)), [one])
-    assert set(plain) == set(adjusted)
-    assert adjusted["0.9"] < plain["0.9"]
-
-
 def test_thresholds_are_tried_on_test_parts(measured: Measured) -> None:
     assert set(measured.coverage) == set(measured.thresholds)
     windows = measured.scores["speaker"]["windows"]["all"]
-    by_threshold = sorted((measured.thresholds[name], measured.coverage[name]) for name in measured.coverage)
-    shares = [kept.share for _, kept in by_threshold]
+    by_precision = [measured.coverage[name] for name in sorted(measured.coverage)]
+    assert [measured.thresholds[name] for name in sorted(measured.thresholds)] == sorted(
+        measured.thresholds.values()
+    )
+    shares = [kept.share for kept in by_precision]
     assert shares == sorted(shares, reverse=True)
-    assert all(0 <= kept.precision <= 1 for _, kept in by_threshold)
+    assert all(0 <= kept.precision <= 1 for kept in by_precision)
     # What is left, and right, is a part of all that is right.
-    assert all(kept.share * kept.precision <= windows.accuracy + 1e-3 for _, kept in by_threshold)
-    assert by_threshold[0][1].share > 0
+    assert all(kept.share * kept.precision <= windows.accuracy + 1e-3 for kept in by_precision)
+    assert by_precision[0].share > 0
 
 
 def test_no_speaker_is_judged_by_thresholds_that_he_helped_to_find(
     both_forest: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[set[int]] = []
-    thresholds = ruler._thresholds
+    find = abstention._find
 
-    def spy(study: Study, trained: Any) -> dict[str, float]:
-        inner = [one.task.split.inner for one in trained if one.task.group == "speaker"]
-        asked.append(set(np.concatenate(inner).tolist()))
-        return thresholds(study, trained)
+    def spy(study: Study, strangers: Any) -> dict[str, float]:
+        asked.append(set(np.concatenate([one.task.split.inner for one in strangers]).tolist()))
+        return find(study, strangers)
 
-    monkeypatch.setattr(ruler, "_thresholds", spy)
-    monkeypatch.setattr(ruler, "_N_PRECISE", 5)
+    monkeypatch.setattr(abstention, "_find", spy)
+    monkeypatch.setattr(abstention, "N_PRECISE", 5)
     measured = run(both_forest, ["speaker"])
     everyone, *of_others = asked
     assert measured.coverage.keys() == measured.thresholds.keys()

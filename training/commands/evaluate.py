@@ -51,6 +51,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="N",
         help=f"trainings of each model, with the seeds {_FIRST_SEED}, {_FIRST_SEED + 1}, … (default: 1)",
     )
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="measure only the seeds that the scores of the model's folder lack, and count them in; without "
+        "it, a protocol's new scores take the place of its old ones",
+    )
     options.add_data(parser)
     parser.add_argument(
         "--cross",
@@ -85,11 +91,15 @@ def run(arguments: argparse.Namespace) -> None:
     from training.commands.tables import print_scores  # noqa: PLC0415
     from training.progress import Screen  # noqa: PLC0415
 
-    seeds = range(_FIRST_SEED, _FIRST_SEED + arguments.seeds)
+    seeds = {protocol: list(range(_FIRST_SEED, _FIRST_SEED + arguments.seeds)) for protocol in asked}
     # Read again at the end, for another evaluation may write meanwhile; here, so that a file that cannot be
     # used is told of at once.
-    evaluation.read(out)
+    known = evaluation.read(out)
     own, data = _corpora(arguments, asked)
+    if arguments.add and known is not None:
+        # Before minutes of features, and again with their recordings.
+        _require_same(known, out, digest(recipe), own, known.data_sha256)
+        seeds = _missing(known, seeds)
     ruler.require(asked)
     with Screen() as screen:
         recordings = read_recordings(data, arguments, screen)
@@ -101,25 +111,28 @@ def run(arguments: argparse.Namespace) -> None:
             workers=workers,
             watcher=screen,
         )
+        if arguments.add and known is not None:
+            _require_same(known, out, digest(recipe), own, gathered.data_sha256(own))
         # All of them at once: what keeps the last from being split should not be told after the first.
-        protocols.plan(gathered.corpus, own, asked, seeds)
+        for protocol, own_seeds in seeds.items():
+            protocols.plan(gathered.corpus, own, [protocol], own_seeds)
         scores: dict[str, dict[str, dict[str, Scores]]] = {}
-        for protocol in asked:
+        for number, (protocol, own_seeds) in enumerate(seeds.items()):
             # The robust protocol judges with the speaker protocol's models: anew once is enough.
-            fresh = arguments.fresh and not (protocol == "robust" and "speaker" in asked)
+            fresh = arguments.fresh and not (protocol == "robust" and "speaker" in seeds)
             measured = ruler.measure(
                 gathered,
                 own,
                 [protocol],
-                seeds,
+                own_seeds,
                 workers=workers,
                 fresh=fresh,
-                with_cost=protocol == asked[0],
+                with_cost=number == 0,
                 watcher=screen,
             )
             # One by one: what is measured is written, whatever becomes of the next.
-            _write(arguments, gathered, measured, out, protocol=protocol, own=own, seeds=list(seeds))
-            scores |= measured.scores
+            found = _write(arguments, gathered, measured, out, protocol=protocol, own=own, seeds=own_seeds)
+            scores |= {name: found.scores[name] for name in measured.scores}
     print_scores(scores)
     if (out / "report").is_dir():
         print(f"its report does not show them yet: tonewatch-train report {shlex.quote(str(out))}")
@@ -135,8 +148,8 @@ def _write(
     protocol: str,
     own: list[str],
     seeds: list[int],
-) -> None:
-    """Write a protocol's scores beside the model, and into its card."""
+) -> Evaluation:
+    """Write a protocol's scores beside the model, and into its card, and return all that are there now."""
     from training import evaluation, study  # noqa: PLC0415 - they load numpy
 
     recipe = gathered.recipe
@@ -157,6 +170,45 @@ def _write(
     merged = evaluation.merge(evaluation.read(out), new)
     evaluation.write(out, merged)
     _update_card(out, merged)
+    return merged
+
+
+def _missing(known: Evaluation, seeds: dict[Protocol, list[int]]) -> dict[Protocol, list[int]]:
+    """Return each protocol's seeds that are not measured yet, without protocols that lack none.
+
+    Raises
+    ------
+    SettingsError
+        Where none lacks any.
+    """
+    rest = {
+        protocol: [seed for seed in asked if seed not in known.seeds.get(protocol, ())]
+        for protocol, asked in seeds.items()
+    }
+    missing = {protocol: lacking for protocol, lacking in rest.items() if lacking}
+    if not missing:
+        raise SettingsError(
+            f"{', '.join(seeds)} of {known.recipe}: every seed asked for is measured already; wanted some to "
+            "add: raise --seeds, or leave --add out to measure them again"
+        )
+    return missing
+
+
+def _require_same(
+    known: Evaluation, out: Path, recipe_sha256: str, corpora: list[str], data_sha256: str
+) -> None:
+    """Refuse to add seeds to scores of something else.
+
+    Raises
+    ------
+    SettingsError
+        Where they are.
+    """
+    if not known.is_of(recipe_sha256, corpora, data_sha256):
+        raise SettingsError(
+            f"{out}: its scores are of another recipe or other recordings; wanted the same, to add seeds to "
+            "them: leave --add out, or give another folder with --out"
+        )
 
 
 def _corpora(arguments: argparse.Namespace, asked: Sequence[Protocol]) -> tuple[list[str], list[str]]:
