@@ -35,6 +35,9 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 N_FOLDS = 5
 FOUR = ("neutral", "happy", "sad", "angry")
 """The classes that almost every corpus has."""
+SEVEN = ("neutral", "calm", "happy", "sad", "angry", "fearful", "surprised")
+SIX = ("neutral", "calm", "happy", "sad", "angry", "fearful")
+"""The classes of published systems that leave some out: fewer are easier, so these are scored on them too."""
 _LEAST_FOLDS = 3
 
 
@@ -137,6 +140,18 @@ def cross_classes(corpus: Corpus, group: str, labels: Sequence[str]) -> dict[str
     both = set(corpus.labels[train]) & set(corpus.labels[test])
     chosen = {"four": both.intersection(FOUR), "shared": both}
     return {name: np.asarray([label in classes for label in labels]) for name, classes in chosen.items()}
+
+
+def fewer_classes(labels: Sequence[str]) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return the classes that a recipe is scored on besides all of its own [shape=(n_labels,)].
+
+    ``seven``: all but disgust; ``six``: all but disgust and surprised. Only where it has these and others.
+    """
+    return {
+        name: np.asarray([label in classes for label in labels])
+        for name, classes in {"seven": SEVEN, "six": SIX}.items()
+        if set(classes) < set(labels)
+    }
 
 
 def _split_by_speaker(corpus: Corpus, own: Sequence[str]) -> list[Split]:

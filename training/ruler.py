@@ -253,21 +253,26 @@ def _score(
     """Return a protocol's scores by name, unit and part."""
     if not name.startswith("cross/"):
         scores = {name: _score_units(study, own, by_seed)}
-        return (
-            scores | _score_arousal(study, name, by_seed) | _score_intensity(study, name, by_seed)
-            if name in {"speaker", "speaker/adapted"}
-            else scores
-        )
+        if name in {"speaker", "random", "kfold"}:
+            for which, classes in protocols.fewer_classes(study.recipe.labels).items():
+                scores[f"{name}/{which}"] = _score_units(study, own, _restrict(study, by_seed, classes))
+        if name in {"speaker", "speaker/adapted"}:
+            scores |= _score_arousal(study, name, by_seed) | _score_intensity(study, name, by_seed)
+        return scores
     group = name.removesuffix(ADAPTED)
     scores = {}
     for which, classes in protocols.cross_classes(study.corpus, group, study.recipe.labels).items():
         if np.count_nonzero(classes) < _LEAST_CLASSES:
             continue
-        tested = by_seed.tested[classes[study.truth.labels[by_seed.tested]]]
-        restricted = _BySeed(tested, tuple(restrict(judged, classes) for judged in by_seed.judged))
         suffix = ADAPTED if name.endswith(ADAPTED) else ""
-        scores[f"{group}/{which}{suffix}"] = _score_units(study, (), restricted)
+        scores[f"{group}/{which}{suffix}"] = _score_units(study, (), _restrict(study, by_seed, classes))
     return scores | _score_arousal(study, name, by_seed)
+
+
+def _restrict(study: Study, by_seed: _BySeed, classes: npt.NDArray[np.bool_]) -> _BySeed:
+    """Return predictions among some classes alone, of the clips that have one of them."""
+    tested = by_seed.tested[classes[study.truth.labels[by_seed.tested]]]
+    return _BySeed(tested, tuple(restrict(judged, classes) for judged in by_seed.judged))
 
 
 def _score_arousal(study: Study, name: str, by_seed: _BySeed) -> dict[str, dict[str, dict[str, Scores]]]:

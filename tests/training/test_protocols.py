@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from realtime.errors import CorpusError
+from realtime.types import LABELS as ALL
 from training import protocols
-from training.protocols import PROTOCOLS, plan
+from training.protocols import PROTOCOLS, fewer_classes, plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,6 +112,16 @@ def test_classes_that_both_corpora_have(used: Corpus) -> None:
     found = protocols.cross_classes(used, "cross/ravdess-to-nemo", more)
     assert found["four"].tolist() == [True, False, True, False, False]
     assert found["shared"].tolist() == [True, False, True, True, False]
+
+
+def test_fewer_classes_are_some_of_a_recipes_own() -> None:
+    def left_out(labels: Sequence[str]) -> dict[str, list[str]]:
+        found = fewer_classes(labels)
+        return {name: [labels[i] for i in np.flatnonzero(~classes)] for name, classes in found.items()}
+
+    assert left_out(ALL) == {"seven": ["disgust"], "six": ["disgust", "surprised"]}
+    assert left_out([label for label in ALL if label != "disgust"]) == {"six": ["surprised"]}
+    assert left_out(ALL[:6]) == left_out(ALL[1:]) == {}
 
 
 def test_corpora_may_be_named_as_one_likes(used: Corpus) -> None:

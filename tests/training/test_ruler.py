@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from realtime.types import Smoothing
-from training import abstention, ruler
+from training import abstention, protocols, ruler
 from training import study as studies
 from training.augmentation import CONDITIONS
 from training.fit import fit
@@ -205,6 +205,23 @@ def test_intensity_is_scored_on_the_clips_that_tell_one(both_study: Study) -> No
     assert set(of_clips.classes) == {"normal", "strong"}
     assert np.asarray(of_clips.confusion).shape == (2, 2)
     assert found.scores["speaker"]["clips"]["all"].n == 45
+
+
+def test_fewer_classes_are_scored_among_themselves(
+    both_forest: Study, measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocols, "SIX", ("neutral", "happy"))
+    found = run(both_forest, PROTOCOLS, seeds=SEEDS).scores
+    names = {"random/six", "kfold/six", "speaker/six"}
+    assert set(found) == set(measured.scores) | names
+    calm = both_forest.recipe.labels.index("calm")
+    for name in names:
+        fewer, whole = (found[key]["clips"]["all"] for key in (name, name.partition("/")[0]))
+        assert set(fewer.classes) == {"neutral", "happy"}
+        assert fewer.n == whole.n - whole.classes["calm"].n
+        assert not np.asarray(fewer.confusion)[:, calm].any()
+        # What was taken for calm has two classes left to be.
+        assert fewer.accuracy >= sum(whole.confusion[i][i] for i in (0, 2)) / (2 * fewer.n) - 1e-3
 
 
 def test_models_have_their_cost(measured: Measured, of_network: Measured) -> None:
