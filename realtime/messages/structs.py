@@ -101,7 +101,7 @@ class Prediction(_ServerMessage, frozen=True, kw_only=True, tag="prediction"):
     probability: float
     """Smoothed probability of the likeliest label, 0 to 1."""
     probabilities: dict[str, float]
-    """Probability of each label in this window alone."""
+    """Probability of each label of this window alone; a card may hold a speaker's usual ones back."""
     smoothed: dict[str, float]
     """Probability of each label after smoothing over time."""
     arousal: float | None = None

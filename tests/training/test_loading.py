@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import ast
+import platform
 import subprocess
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 SCRIPT = """
 import numpy as np
@@ -41,6 +47,18 @@ networks.use_one_thread()
 def test_one_thread_trains_repeatably() -> None:
     found = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["1", "1", "True"], found.stderr
+
+
+def test_whoever_said_which_kernels_to_use_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "from training import networks; networks.load_tensorflow(); import os; print(dict(os.environ))"
+    found = []
+    for said in (None, "0"):
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+        if said is not None:
+            monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", said)
+        ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        found.append(ast.literal_eval(ran.stdout).get("TF_ENABLE_ONEDNN_OPTS"))
+    assert found == ["1" if platform.machine().lower() in {"x86_64", "amd64"} else None, "0"]
 
 
 def test_who_has_begun_goes_on_with_all_cores() -> None:
