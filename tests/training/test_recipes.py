@@ -22,6 +22,7 @@ NAMES = (
     "crnn-68",
     "dnn-105",
     "dnn-cv",
+    "duo-127",
     "duo-88",
     "forest-80",
     "knn",
