@@ -153,7 +153,7 @@ def _protocol(name: str) -> str:
 
 def _in_order(scores: dict[str, _Units]) -> dict[str, _Units]:
     """Return scores with what tells most of a stranger's voice first."""
-    return dict(sorted(scores.items(), key=lambda item: _ORDER.index(item[0].partition("/")[0])))
+    return dict(sorted(scores.items(), key=lambda item: _ORDER.index(_protocol(item[0]))))
 
 
 def read(folder: Path) -> Evaluation | None:

@@ -309,13 +309,14 @@ def test_seeds_are_added_to_those_that_are_measured(
         assert found is not None
         return found
 
-    evaluate("--protocols", "random", "--add")
+    alone = evaluate("--protocols", "random", "--add")
     assert "random: models: 1 done in" in capsys.readouterr().err
     both = evaluate("--protocols", "random,kfold", "--seeds", "2", "--add")
     out, err = capsys.readouterr()
     assert "random: models: 1 done in" in err
     assert "kfold: models: 10 done in" in err
     assert both.seeds == {"random": [42, 43], "kfold": [42, 43]}
+    assert both.cost == alone.cost is not None
     assert both.commands["random"].endswith(f"--protocols random --seeds 2 --data {corpus_folder}")
     # Told of all of them.
     shown = next(line.split() for line in out.splitlines() if line.startswith("random"))

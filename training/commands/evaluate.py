@@ -117,6 +117,8 @@ def run(arguments: argparse.Namespace) -> None:
         for protocol, own_seeds in seeds.items():
             protocols.plan(gathered.corpus, own, [protocol], own_seeds)
         scores: dict[str, dict[str, dict[str, Scores]]] = {}
+        # Another seed costs the same, and another machine may be slower.
+        has_cost = arguments.add and known is not None and known.cost is not None
         for number, (protocol, own_seeds) in enumerate(seeds.items()):
             # The robust protocol judges with the speaker protocol's models: anew once is enough.
             fresh = arguments.fresh and not (protocol == "robust" and "speaker" in seeds)
@@ -127,7 +129,7 @@ def run(arguments: argparse.Namespace) -> None:
                 own_seeds,
                 workers=workers,
                 fresh=fresh,
-                with_cost=number == 0,
+                with_cost=number == 0 and not has_cost,
                 watcher=screen,
             )
             # One by one: what is measured is written, whatever becomes of the next.
