@@ -256,6 +256,29 @@ def test_a_network_sees_the_columns_of_its_families() -> None:
             networks.build(msgspec.structs.replace(model, sees=sees), FRAMES, N_LABELS, given)
 
 
+def test_a_picture_may_be_of_some_families_alone() -> None:
+    families = (Semitones(), Mel(n=3), Level())
+    model = Conv2dGruAttention(
+        sees=("mel", "level"),
+        n_bands=3,
+        blocks2d=(Block2d(filters=4),),
+        blocks=(Block(filters=4),),
+        joined=Layer(units=8),
+        units=20,
+    )
+    built = networks.build(model, FRAMES, N_LABELS, families)
+    assert built.get_layer("bands").output.shape == (None, 21, 3, 1)
+    assert built.get_layer("others").output.shape == (None, 21, 1, 1)
+    inputs = inputs_of(model, 8)
+    before = built.predict(inputs, verbose=0)
+    for column, counts in enumerate((False, False, True, True, True, True)):
+        other = inputs.copy()
+        other[:, :, column] += 3
+        assert np.array_equal(built.predict(other, verbose=0), before) != counts
+    for exported in convert_all(built, inputs, inputs):
+        assert exported.parity < PARITY[exported.quantisation], exported.quantisation
+
+
 def test_members_that_see_different_families_are_exported_as_they_are() -> None:
     families = (Mel(n=3), Semitones(), Level())
     members = (

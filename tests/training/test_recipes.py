@@ -13,7 +13,7 @@ from realtime.errors import FeatureError, SettingsError
 from realtime.features import WindowExtractor
 from realtime.types import LABELS, Smoothing
 from training.recipes import Recipe, digest, find_recipe, parse_recipe, read_recipe, recipe_names
-from training.recipes.schema import Conv, Dense, Forest, Noise, PitchShift, TimeStretch
+from training.recipes.schema import Conv, Conv2dGruAttention, Dense, Forest, Noise, PitchShift, TimeStretch
 
 NAMES = (
     "ann-392",
@@ -74,6 +74,14 @@ def refusal(**changes: Any) -> str:
     message = str(caught.value)
     assert "\n" not in message
     return message
+
+
+def test_a_picture_is_of_the_bands_that_its_network_sees() -> None:
+    features = PICTURE | {"families": [{"kind": "mfcc", "n": 4}, *PICTURE["families"]]}
+    seen = parse_recipe("own", plain(features=features, selection=None, model=picture(sees=["mel", "level"])))
+    assert isinstance(seen.model, Conv2dGruAttention)
+    assert seen.model.sees == ("mel", "level")
+    assert "the columns in front are mfcc" in refusal(features=features, selection=None, model=picture())
 
 
 def test_the_recipes_that_come_with_the_program() -> None:
@@ -320,6 +328,14 @@ def test_defaults_stand_where_nothing_is_said() -> None:
                 "selection": None,
                 "model": picture(),
             },
+            "blocks go over the columns beside the bands, and there are none",
+        ),
+        (
+            {"features": PICTURE, "selection": None, "model": picture(sees=["level"])},
+            "n_bands is 8, and the columns in front are level; wanted at least",
+        ),
+        (
+            {"features": PICTURE, "selection": None, "model": picture(sees=["mel"])},
             "blocks go over the columns beside the bands, and there are none",
         ),
         ({"balance": "oversampled"}, "balance is 'oversampled'; did you mean 'oversample'?"),

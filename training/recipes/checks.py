@@ -133,7 +133,8 @@ def _check_seen(recipe: Recipe, model: Framed) -> None:
 
 def _check_picture(recipe: Recipe, model: Conv2dGruAttention) -> None:
     """Refuse a picture of anything but mel bands, and columns beside it that are out of step with it."""
-    first = recipe.features.families[0]
+    seen = [family for family in recipe.features.families if not model.sees or family.key in model.sees]
+    first = seen[0]
     n_bands = first.n if isinstance(first, Mel) else 0
     if recipe.selection.method != "none" or model.n_bands > n_bands:
         found = f"{n_bands} mel bands" if n_bands else first.key
@@ -146,7 +147,7 @@ def _check_picture(recipe: Recipe, model: Conv2dGruAttention) -> None:
         raise SettingsError(f"model: joined has an l2 of {model.joined.l2:g}; wanted it in layers alone")
     n_frames = recipe.features.n_frames(recipe.window)
     n_bands_left, n_left = _n_left(n_frames, model.blocks2d), _n_left(n_frames, model.blocks)
-    if model.n_bands == recipe.features.n_values:
+    if model.n_bands == sum(family.n_columns for family in seen):
         if model.blocks:
             raise SettingsError(
                 "model: blocks go over the columns beside the bands, and there are none; wanted no blocks"

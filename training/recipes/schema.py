@@ -266,7 +266,7 @@ class Block2d(Section, frozen=True, kw_only=True):
     dropout: Share = 0.0
 
 
-class Conv2dGruAttention(Section, frozen=True, kw_only=True, tag_field="kind", tag="conv2d-gru-attention"):
+class Conv2dGruAttention(Framed, frozen=True, kw_only=True, tag_field="kind", tag="conv2d-gru-attention"):
     """Bands as a picture, the other columns beside it; a recurrent layer, and a mean weighed by attention."""
 
     n_bands: Count
