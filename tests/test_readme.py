@@ -68,11 +68,11 @@ def scores_table() -> str:
             f"| {name} | {unit} | {part} | {s.n} | {with_interval(s.accuracy, s.ci95.get('accuracy'))} | "
             f"{with_interval(s.uar, s.ci95.get('uar'))} | {s.ece:.3f} |"
         )
-    seeds = card.scores["speaker"]["clips"]["all"].n_seeds
+    seeds = {name.split("/")[0]: card.scores[name]["clips"]["all"].n_seeds for name in card.scores}
     data = "".join(f" --data {corpus}" for corpus in card.training.corpora) if several else ""
-    return "\n".join(
-        [*lines, "", f"Made by `tonewatch-train evaluate {card.training.recipe} --seeds {seeds}{data}`."]
-    )
+    made = f"Made by `tonewatch-train evaluate {card.training.recipe} --seeds {seeds['speaker']}{data}`"
+    others = [f"`{name}` with {n}" for name, n in seeds.items() if n != seeds["speaker"]]
+    return "\n".join([*lines, "", f"{made}; {', '.join(others)}." if others else f"{made}."])
 
 
 def comparison_table() -> str:
