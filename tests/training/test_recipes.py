@@ -27,6 +27,7 @@ NAMES = (
     "forest-80",
     "knn",
     "lstm",
+    "pair-88",
     "random-forest",
     "svm",
     "trio-68",
