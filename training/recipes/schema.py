@@ -270,7 +270,7 @@ class Conv2dGruAttention(Framed, frozen=True, kw_only=True, tag_field="kind", ta
     """Bands as a picture, the other columns beside it; a recurrent layer, and a mean weighed by attention."""
 
     n_bands: Count
-    """Columns in front, neighbours of which are alike: mel bands."""
+    """Columns in front of those that it sees, neighbours of which are alike: mel bands."""
     blocks2d: tuple[Block2d, ...]
     """Over the bands."""
     blocks: tuple[Block, ...] = ()
