@@ -12,7 +12,7 @@ from realtime.artifact import Artifact, Card, Export
 from realtime.classifier import Classifier
 from realtime.errors import TrainingError
 from realtime.estimator import Estimator
-from training import evaluation, export, protocols, study
+from training import evaluation, export, networks, protocols, study
 from training.drafts import draft_card
 from training.estimators import make_probe
 from training.fit import predict, rebuild
@@ -106,6 +106,9 @@ def run(
     measured = evaluation.read(out)
     gathered = study.gather(recipe, corpus, digests, cache=cache, workers=workers, watcher=watcher)
     task = protocols.shipped(gathered.corpus, seed)
+    if recipe.is_network:
+        # As evaluation's models are trained: on several, operations that keep an order take twice the time.
+        networks.use_one_thread()
     n_members = len(recipe.members)
     watcher.begin("training", n_members * recipe.fitting.n_epochs if recipe.is_network else 1)
 

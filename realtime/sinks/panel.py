@@ -13,6 +13,7 @@ from rich.console import Group
 from rich.panel import Panel as Frame
 from rich.text import Text
 
+from realtime.affect import affect
 from realtime.sinks.palette import STATES, look_of
 from realtime.types import PREDICTING, SILENCE_DBFS, UNKNOWN, Event, Prediction, Segment, State, Stream
 
@@ -137,7 +138,8 @@ class Panel:
         pen = _Pen(n_cells=max(options.max_width - _FRAME_CELLS, 1), ascii_only=options.ascii_only)
         # What matters most comes first: a terminal that is too low cuts off the rest.
         rows = [pen.banner(state, colour), pen.emotion(view), Text(), *pen.bars(view), Text()]
-        rows += [pen.level(view.level_dbfs), pen.losses(view), *pen.footer(view, self._running_s)]
+        rows += [*pen.scales(view), pen.level(view.level_dbfs), pen.losses(view)]
+        rows += pen.footer(view, self._running_s)
         for row in rows:
             row.truncate(pen.n_cells, overflow="crop")
         # The only row that may take several: why there is no prediction must be readable in full.
@@ -188,6 +190,18 @@ class _Pen:
             row.append(self._bar(value, n_bar), style=look_of(label).colour)
             row.append(" " * 5 if view.prediction is None else f" {value * 100:>3.0f} %")
             yield row
+
+    def scales(self, view: View) -> Iterator[Text]:
+        """Yield a row of arousal, valence and intensity, as far as the model tells them."""
+        prediction = view.prediction
+        if prediction is None:
+            return
+        place = affect(prediction.stream.labels, prediction.smoothed)
+        told = [] if place is None else [f"arousal {place.arousal:+.1f}", f"valence {place.valence:+.1f}"]
+        if prediction.intensity is not None:
+            told.append(f"intensity {prediction.intensity:.0%}")
+        if told:
+            yield Text("   ".join(told))
 
     def level(self, level_dbfs: float | None) -> Text:
         """Return the level meter."""

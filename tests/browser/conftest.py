@@ -204,7 +204,15 @@ class Speaker:
             self._close()
         self._server.publish(Status(self.stream, state, detail, self._end, self._end, -55.0, dropped))
 
-    def say(self, label: str, n: int = 1, probability: float = 0.8, *, level_dbfs: float = -24.0) -> None:
+    def say(
+        self,
+        label: str,
+        n: int = 1,
+        probability: float = 0.8,
+        *,
+        level_dbfs: float = -24.0,
+        intensity: float | None = 0.6,
+    ) -> None:
         """Publish `n` predictions of a label, and the segment where it is new."""
         labels = self.stream.labels
         rest = (1 - probability) / max(1, len(labels) - 1)
@@ -226,6 +234,7 @@ class Speaker:
                     level_dbfs,
                     0,
                     latency,
+                    intensity,
                 )
             )
             self._seq += 1

@@ -114,6 +114,37 @@ def test_what_is_said_is_shown_large_with_bars_level_and_latency(
     until(page, "document.title.includes('happy · kitchen')")
 
 
+def test_arousal_valence_and_intensity_are_shown_where_the_model_tells_them(
+    server: EventServer, open_page: OpenPage, make_speaker: MakeSpeaker
+) -> None:
+    page = open_page(server.page_url)
+    speaker = make_speaker(server, "kitchen", age_s=5)
+    speaker.tell(State.LISTENING)
+    kitchen = card(page, "kitchen")
+    kitchen.wait_for()
+    expect(kitchen.locator(".scales")).to_be_hidden()
+    speaker.say("angry", 2, 1.0, intensity=0.6)
+    values = kitchen.locator(".scale-value")
+    expect(values).to_have_text(["+0.8", "-0.6", "60%"], use_inner_text=True)
+    arousal, valence = (kitchen.locator(f".scale-{name} [role=meter]") for name in ("arousal", "valence"))
+    expect(arousal).to_have_attribute("aria-valuenow", "0.8")
+    # A tenth of the way from unpleasant to pleasant for each 0.2 above -1.
+    dots = [meter.locator(".scale-dot").evaluate("(dot) => dot.style.left") for meter in (arousal, valence)]
+    assert dots == ["90%", "20%"]
+    # Of the past too, where somebody points at it.
+    speaker.say("sad", 2, 1.0, intensity=None)
+    expect(kitchen.locator(".scale-intensity")).to_be_hidden()
+    expect(values.first).to_have_text("-0.5", use_inner_text=True)
+    timeline = kitchen.locator(".timeline")
+    assert "angry" in value_of(timeline, "Home")
+    expect(kitchen.locator(".readout-scale")).to_have_text(["Arousal+0.8", "Valence-0.6", "Intensity60%"])
+    timeline.press("Escape")
+    # What was told before the silence says nothing of it.
+    speaker.tell(State.SILENT)
+    expect(values.first).to_have_text("\u2013", use_inner_text=True)
+    expect(arousal.locator(".scale-dot")).to_be_hidden()
+
+
 def test_a_recording_sent_again_under_its_name_begins_anew(server: EventServer, open_page: OpenPage) -> None:
     page = open_page(server.page_url)
     voices = card(page, "voices")

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "ring": {"types", "errors"},
     "sources": {"sources", "types", "errors", "ring"},
     "messages": {"messages", "types", "errors", "affect"},
-    "sinks": {"sinks", "server", "messages", "types", "errors"},
+    "sinks": {"sinks", "server", "messages", "types", "errors", "affect"},
     # A server is a recognizer for each who sends.
     "server": {
         "server",

@@ -13,7 +13,7 @@ from realtime.artifact import Scores
 from realtime.errors import TrainingError
 from realtime.recognizer import Recognizer
 from realtime.types import Prediction
-from training import dataset, evaluation, experiment, fit, protocols, study
+from training import dataset, evaluation, experiment, fit, networks, protocols, study
 from training.evaluation import Evaluation
 from training.judgement import judge
 from training.recipes import digest
@@ -103,6 +103,16 @@ def estimator(forest: Recipe, corpus: Corpus, tmp_path_factory: pytest.TempPathF
     folder = tmp_path_factory.mktemp("estimator")
     run(forest, corpus, folder / "tiny-forest", folder / "cache")
     return folder / "tiny-forest"
+
+
+def test_networks_alone_are_trained_on_one_thread(
+    quick: Recipe, forest: Recipe, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for recipe in (quick, forest):
+        monkeypatch.setattr(networks, "use_one_thread", lambda name=recipe.name: asked.append(name))
+        run(recipe, corpus, tmp_path / recipe.name, tmp_path / "cache")
+    assert asked == [quick.name]
 
 
 def test_a_networks_card_says_what_it_is(network: Path, quick: Recipe) -> None:

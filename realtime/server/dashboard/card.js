@@ -17,6 +17,7 @@ import { copyOf, make, say } from "./dom.js";
 import { faceOf, signOf } from "./faces.js";
 import { paint } from "./palette.js";
 import { Probe } from "./probe.js";
+import { Scales } from "./scales.js";
 import { Timeline } from "./timeline.js";
 
 /** A stream that says nothing for so long is not merely between two messages: a silent one speaks every 5 s. */
@@ -30,6 +31,7 @@ export class Card {
   #parts;
   #timeline;
   #probe;
+  #scales;
   #bars = [];
   #painted = "";
   #theme = "";
@@ -55,6 +57,7 @@ export class Card {
     remove.append(signOf("remove"));
     this.#timeline = new Timeline(find("canvas"), onResize);
     this.#probe = new Probe(this.#parts.timeline, find(".readout"), track, shared);
+    this.#scales = new Scales(find(".scales"));
     this.#makeBars();
     this.translate();
   }
@@ -78,6 +81,7 @@ export class Card {
     const { texts } = this.#shared;
     const { pin, remove, bars, meter } = this.#parts;
     texts.apply(this.element);
+    this.#scales.translate(texts);
     pin.title = texts.t("live.pin", { name: this.track.name });
     remove.title = texts.t("live.remove", { name: this.track.name });
     pin.ariaLabel = pin.title;
@@ -103,6 +107,7 @@ export class Card {
     this.#repaint(state, current);
     this.#renderHero(state, current);
     this.#renderBars(current);
+    this.#scales.render(current, track.points.at(-1), texts);
     this.#renderFacts(state, current);
     this.#probe.render();
   }

@@ -6,6 +6,7 @@
 
 import { make } from "./dom.js";
 import { paint } from "./palette.js";
+import { scalesOf } from "./scales.js";
 
 const JUMP = 10;
 /** Shares below this are not worth a line. */
@@ -123,6 +124,7 @@ export class Probe {
         paint(row, label, theme());
         rows.push(row);
       }
+      rows.push(...scalesOf(point, texts).map(([name, value]) => make("p", "readout-row readout-scale", make("span", "", name), make("b", "", value))));
     } else {
       rows.push(make("p", "", this.#why(date)));
     }

@@ -93,6 +93,11 @@ export class Texts {
     return new Intl.NumberFormat(this.language, { maximumFractionDigits: digits }).format(value);
   }
 
+  /** Return a value from -1 to 1 with its sign. @param {number} value */
+  signed(value) {
+    return this.#signed.format(value);
+  }
+
   /** Return a share as whole percents. @param {number} share 0 to 1 */
   percent(share) {
     return this.#percent.format(share);
@@ -128,12 +133,14 @@ export class Texts {
     this.language = language in LANGUAGES ? language : "en";
     const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
     this.#plural = new Intl.PluralRules(this.language);
+    this.#signed = new Intl.NumberFormat(this.language, { minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: "exceptZero" });
     this.#percent = new Intl.NumberFormat(this.language, { style: "percent" });
     this.#minutes = new Intl.DateTimeFormat(this.language, clock);
     this.#seconds = new Intl.DateTimeFormat(this.language, { ...clock, second: "2-digit" });
   }
 
   #plural;
+  #signed;
   #percent;
   #minutes;
   #seconds;

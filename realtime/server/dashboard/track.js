@@ -10,6 +10,9 @@
  * @property {number} probability
  * @property {Float32Array} shares  smoothed, by the order of the track's labels
  * @property {boolean} follows  whether it continues the point before it without a gap
+ * @property {number | null} arousal  -1 to 1; null where the model does not tell it, as the next two
+ * @property {number | null} valence  -1 to 1
+ * @property {number | null} intensity  0 to 1
  * @property {number} level_dbfs
  * @property {{queue: number, features: number, inference: number}} latency_ms
  *
@@ -157,6 +160,9 @@ export class Track {
       probability: message.probability,
       shares: Float32Array.from(this.labels, (label) => message.smoothed[label] ?? 0),
       follows: before !== undefined && at - before.at < 1.5 * this.hop_ms,
+      arousal: message.arousal ?? null,
+      valence: message.valence ?? null,
+      intensity: message.intensity ?? null,
       level_dbfs: message.level_dbfs,
       latency_ms: message.latency_ms,
     });

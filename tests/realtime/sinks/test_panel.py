@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -67,6 +68,17 @@ def test_clipping_is_shown_beside_the_emotion() -> None:
     text = drawn(Panel(View().after(ANGRY).after(replace(LISTENING, state=State.CLIPPING))))
     assert "CLIPPING" in text
     assert "A N G R Y" in text
+
+
+def test_arousal_valence_and_intensity_are_shown_where_the_model_tells_them() -> None:
+    assert "arousal +0.7   valence -0.5\n" in re.sub(r" +│\n", "\n", drawn(Panel(View().after(ANGRY))))
+    text = drawn(Panel(View().after(replace(ANGRY, intensity=0.63))))
+    assert "arousal +0.7   valence -0.5   intensity 63%" in text
+    own = replace(STREAM, labels=("laughing", *LABELS[1:]))
+    text = drawn(Panel(View().after(replace(ANGRY, stream=own, intensity=0.63))))
+    assert "arousal" not in text
+    assert "intensity 63%" in text
+    assert "arousal" not in drawn(Panel(View().after(ANGRY).after(replace(LISTENING, state=State.SILENT))))
 
 
 def test_losses_are_shown() -> None:
