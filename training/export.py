@@ -5,15 +5,16 @@ What each precision is, and what it costs, beside float32:
 - ``float32``: as trained.
 - ``float16``: weights in half precision, arithmetic in single precision; half the size, the same time.
 - ``int8``, dense networks: weights and arithmetic in eight bits; a quarter to a third of the size.
-- ``int8``, networks over frames: weights in eight bits, and the products with them, whose other factor is
-  scaled anew each time; sums, states and activations stay floats. A quarter to a third of the size. It is
-  quicker for convolutions and GRU (0.2 to 0.8 of the time), not for LSTM layers alone (0.8 to 2 times).
+- ``int8``, networks over frames: weights in eight bits, of which floats are made when the file is loaded;
+  arithmetic in floats. A quarter to a third of the size, the same time.
 
-Networks over frames are not quantised further, because it was tried. With all arithmetic in eight bits,
-convolutions took half as long again and were half as exact; inside a loop, which recurrent layers become, the
-converter cannot do it and aborts. TFLite's fused LSTM can, but is slower still (13 ms for two layers of 128
-over 118 frames, where the loop takes 3 to 7), and keeps its state from one window to the next, which no
-prediction may depend on.
+Networks over frames are not quantised further, because it was tried. Products in eight bits, whose other
+factor is scaled anew each time, take longer than XNNPACK's in floats (cnn 0.60 ms instead of 0.38, cnn-lstm
+0.51 and 0.22, lstm 1.45 and 1.04) and are half as exact. With all arithmetic in eight bits, convolutions took
+half as long again and were half as exact; inside a loop, which recurrent layers become, the converter cannot
+do it and aborts. TFLite's fused LSTM can, but is slower still (13 ms for two layers of 128 over 118 frames,
+where the loop takes 3 to 7), and keeps its state from one window to the next, which no prediction may depend
+on. GRUs of few steps are unrolled (`training.recurrence`): a quarter to a third of the time.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ import numpy as np
 
 from realtime.errors import ArtifactError
 from training.networks import load_tensorflow
+from training.recurrence import unroll
+from training.rounding import compute_in_floats
 from training.tflite import check_runtimes, run_exported
 
 if TYPE_CHECKING:
@@ -60,6 +63,8 @@ TOLERANCES: dict[Quantisation, float] = {"float32": 1e-4, "float16": 0.01, "int8
 For float32 it is the project's promise. The others are bounds above what was measured, to catch a conversion
 gone wrong; the card says what was measured.
 """
+_FEATURES = 2
+"""Dimensions of inputs that are pooled features, the batch's among them; frames have one more."""
 N_REPRESENTATIVE = 500
 """Windows that show the converter the range of every tensor."""
 
@@ -107,14 +112,7 @@ def convert(model: Any, quantisation: Quantisation, representative: FloatArray) 
     tensorflow = load_tensorflow()
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        # By way of a saved model: `from_keras_model` does not know Keras 3, and functions taken from it
-        # keep variables that the converter aborts on. A batch of one, fixed: the runtime needs no more, and
-        # loops over frames become built-in operations only where every shape is known.
-        model.export(
-            folder,
-            verbose=False,
-            input_signature=[tensorflow.TensorSpec((1, *model.input_shape[1:]), tensorflow.float32)],
-        )
+        _save(model, folder)
         converter = tensorflow.lite.TFLiteConverter.from_saved_model(folder)
         _set_precision(converter, quantisation, representative)
         try:
@@ -128,6 +126,8 @@ def convert(model: Any, quantisation: Quantisation, representative: FloatArray) 
                 f"the network cannot be made a TFLite model of built-in operations: {reason}; "
                 "use layers that TFLite has (SELECT_TF_OPS is not in the runtime of small devices)"
             ) from error
+    if quantisation == "int8" and representative.ndim > _FEATURES:
+        converted = compute_in_floats(converted)
     check_runtimes(converted)
     return converted
 
@@ -203,6 +203,27 @@ def measure_parity(model: LoadedModel, features: FloatArray, expected: FloatArra
     return parity
 
 
+def _save(model: Any, folder: str) -> None:  # noqa: ANN401 - Keras
+    """Write a network as a saved model, which sees one window, without loops where they can be unrolled.
+
+    By way of a saved model, since `from_keras_model` does not know Keras 3, and functions taken from it keep
+    variables that the converter aborts on. A batch of one, fixed: the runtime needs no more, and loops over
+    frames become built-in operations only where every shape is known.
+    """
+    tensorflow = load_tensorflow()
+    signature = [tensorflow.TensorSpec((1, *model.input_shape[1:]), tensorflow.float32)]
+    unrolled = unroll(model)
+    if unrolled is None:
+        model.export(folder, verbose=False, input_signature=signature)
+        return
+    call, models = unrolled
+    archive = tensorflow.keras.export.ExportArchive()
+    for one in models:
+        archive.track(one)
+    archive.add_endpoint("serve", call, input_signature=signature)
+    archive.write_out(folder, verbose=False)
+
+
 def _set_precision(converter: Any, quantisation: Quantisation, representative: FloatArray) -> None:  # noqa: ANN401
     tensorflow = load_tensorflow()
     operations = tensorflow.lite.OpsSet
@@ -212,7 +233,7 @@ def _set_precision(converter: Any, quantisation: Quantisation, representative: F
     converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
     if quantisation == "float16":
         converter.target_spec.supported_types = [tensorflow.float16]
-    elif representative.ndim > 2:  # noqa: PLR2004 - frames
+    elif representative.ndim > _FEATURES:
         # One scale for each dense layer, not one for each of its columns, which the tflite-runtime of
         # version 2.14 does not know.
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001

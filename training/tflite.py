@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from realtime.classifier import RUNTIMES
+from realtime.classifier import RUNTIMES, make_interpreter
 from realtime.errors import ArtifactError
 from training.networks import load_tensorflow
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 OLDEST_RUNTIME = (2, 14)
 """The oldest runtime that models must run in: the last version of tflite-runtime."""
+_FEATURES = 2
+"""Dimensions of the input of a network over pooled features, the batch's among them; frames have one more."""
 _VERSION = b"min_runtime_version"
 """What the converter calls the oldest runtime that knows all operations of a model, in their versions."""
 
@@ -102,8 +104,10 @@ def check_runtimes(model: bytes) -> None:
             "prediction may depend on what was heard before its window: use other layers"
         )
     for runtime in _installed():
-        interpreter = _load(runtime, model)
+        interpreter = _load(runtime, model, over_frames=False)
         shape = interpreter.get_input_details()[0]["shape"]
+        if len(shape) > _FEATURES:
+            interpreter = _load(runtime, model, over_frames=True)
         if not np.isfinite(_judge(interpreter, np.zeros(shape, dtype=np.float32))).all():
             raise ArtifactError(
                 f"{_package(runtime)} gives something else than numbers for a window of zeros: the network's "
@@ -126,7 +130,7 @@ def run_exported(model: bytes, inputs: FloatArray) -> FloatArray:
     ArtifactError
         Where no runtime is installed, or it refuses the model.
     """
-    interpreter = _load(_installed()[0], model)
+    interpreter = _load(_installed()[0], model, over_frames=inputs.ndim > _FEATURES)
     n_labels = interpreter.get_output_details()[0]["shape"][-1]
     found = np.empty((len(inputs), n_labels), dtype=np.float32)
     for number, row in enumerate(inputs):
@@ -154,19 +158,13 @@ def _installed() -> list[Any]:
     return found
 
 
-def _load(runtime: Any, model: bytes) -> Any:  # noqa: ANN401 - neither runtime carries types
-    """Return an interpreter as the recognizer makes it: one thread, no delegate."""
+def _load(runtime: Any, model: bytes, *, over_frames: bool) -> Any:  # noqa: ANN401 - without types
+    """Return an interpreter as the recognizer makes it."""
     try:
-        interpreter = runtime.Interpreter(
-            model_content=model,
-            num_threads=1,
-            experimental_op_resolver_type=runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
-        interpreter.allocate_tensors()
+        return make_interpreter(runtime, model, over_frames=over_frames)
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ArtifactError(f"{_package(runtime)} refuses the model: {reason}") from None
-    return interpreter
 
 
 def _judge(interpreter: Any, row: FloatArray) -> FloatArray:  # noqa: ANN401 - neither runtime carries types

@@ -6,6 +6,8 @@ import builtins
 import importlib
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -71,6 +73,37 @@ def test_intensity_stands_behind_the_labels() -> None:
         found = Told(both, [*probabilities, raw]).judge(row)
         assert found.intensity == pytest.approx(expected)
         np.testing.assert_allclose(found.probabilities, probabilities, atol=1e-6)
+
+
+def test_nothing_is_said_on_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    """XNNPACK says once in a process that it is there; what others say meanwhile is not lost."""
+    code = f"import realtime; realtime.load({str(MODELS / 'tiny-frames')!r})"
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stderr
+    assert said == b""
+    real = classifier._runtime()
+
+    def load(**settings: Any) -> Any:
+        os.write(2, b"something else\nCreated TensorFlow Lite XNNPACK delegate for CPU.\n")
+        return real.Interpreter(**settings)
+
+    talkative = SimpleNamespace(OpResolverType=real.OpResolverType, Interpreter=load)
+    model = artifact.read(MODELS / "tiny-frames").model
+    assert classifier.make_interpreter(talkative, model, over_frames=True).get_input_details()
+    with pytest.raises(ValueError, match="model"):
+        classifier.make_interpreter(talkative, b"no model at all", over_frames=True)
+    assert capfd.readouterr().err == 2 * "something else\n"
+
+
+def test_without_standard_error_models_are_loaded_all_the_same() -> None:
+    code = f"import os, realtime; os.close(2); print(realtime.load({str(MODELS / 'tiny-frames')!r}).name)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "tiny-frames\n"
+
+
+def test_networks_over_frames_are_run_by_xnnpack() -> None:
+    for name, expected in (("tiny-frames", True), ("tiny-float32", False)):
+        operations = classifier.load(MODELS / name)._interpreter._get_ops_details()  # type: ignore[attr-defined]
+        assert ("DELEGATE" in {operation["op_name"] for operation in operations}) is expected
 
 
 def test_temperature_divides_logits() -> None:
