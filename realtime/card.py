@@ -61,7 +61,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     ci95: dict[str, tuple[float, float]] = {}
     """Ends of the 95% interval of the same figures, by a bootstrap over speakers; may be empty.
 
-    Of several seeds, the means of each one's ends.
+    Of several seeds, the means of each one's ends (in older files those of their mean).
     """
     classes: dict[str, ClassScores] = {}
     """By label, for those that occur; may be empty."""

@@ -86,14 +86,19 @@ def mean_thresholds(found: Sequence[dict[str, float]], n_seeds: Sequence[int]) -
 
 
 def mean_coverage(found: Sequence[dict[str, Coverage]], n_seeds: Sequence[int]) -> dict[str, Coverage]:
-    """Return the mean of what thresholds leave, by precision; parameters are those of `mean_thresholds`."""
-    return {
-        name: Coverage(
-            share=round(float(np.average([one[name].share for one in found], weights=n_seeds)), 4),
-            precision=round(float(np.average([one[name].precision for one in found], weights=n_seeds)), 4),
+    """Return what thresholds leave of all seeds' windows, by precision, and how right that is.
+
+    Parameters are those of `mean_thresholds`.
+    """
+    means = {}
+    for name in _shared(found):
+        shares = np.asarray([one[name].share for one in found]) * n_seeds
+        right = shares * [one[name].precision for one in found]
+        precision = right.sum() / shares.sum() if shares.any() else 0.0
+        means[name] = Coverage(
+            share=round(float(shares.sum() / sum(n_seeds)), 4), precision=round(float(precision), 4)
         )
-        for name in _shared(found)
-    }
+    return means
 
 
 def _shared(found: Sequence[Mapping[str, object]]) -> list[str]:

@@ -122,7 +122,15 @@ def draft_card(
 
 
 def _note(gathered: Study, task: Task) -> str:
-    inner = ", ".join(sorted({gathered.clips[index].speaker for index in task.split.inner}))
+    known, apart = (
+        {gathered.clips[index].speaker for index in part} for part in (task.split.train, task.split.inner)
+    )
+    if apart <= known:
+        everyone, others, whom = "clips", f"{len(task.split.inner)} of them", "which"
+    else:
+        everyone, others, whom = "speakers", ", ".join(sorted(apart)), "whom"
     if gathered.recipe.fitting.refit:
-        return f"trained on all speakers; how long, and its temperature, by training on all but {inner}"
-    return f"trained on all speakers but {inner}, by whom its training was stopped and its temperature set"
+        return f"trained on all {everyone}; how long, and its temperature, by training on all but {others}"
+    return (
+        f"trained on all {everyone} but {others}, by {whom} its training was stopped and its temperature set"
+    )

@@ -61,6 +61,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Those that the recipe was trained on."""
     data_sha256: str
     """Of their recordings, labels and speakers."""
+    other_sha256: str = ""
+    """Likewise of the recordings that the cross protocol alone had; empty where there are none."""
     commands: dict[str, str]
     """By protocol, what measures it again."""
     seeds: dict[str, list[int]]
@@ -107,7 +109,7 @@ def merge(old: Evaluation | None, new: Evaluation) -> Evaluation:
     }
     seeds = new.seeds | {name: sorted(old.seeds[name] + new.seeds[name]) for name in added}
     thresholds, coverage = new.thresholds or old.thresholds, new.coverage or old.coverage
-    if "speaker" in added and old.thresholds:
+    if "speaker" in added:
         n_seeds = [len(old.seeds["speaker"]), len(new.seeds["speaker"])]
         thresholds = mean_thresholds([old.thresholds, new.thresholds], n_seeds)
         coverage = mean_coverage([old.coverage, new.coverage], n_seeds)
@@ -115,6 +117,7 @@ def merge(old: Evaluation | None, new: Evaluation) -> Evaluation:
         new,
         commands=old.commands | new.commands,
         seeds=old.seeds | seeds,
+        other_sha256=new.other_sha256 or old.other_sha256,
         cost=new.cost or old.cost,
         thresholds=thresholds,
         coverage=coverage,
@@ -137,8 +140,8 @@ def _combine(old: Evaluation, units: _Units, new: Evaluation, name: str) -> _Uni
         }
     except ValueError as error:
         raise TrainingError(
-            f"{name}: {error}: its old seeds were measured by other code; measure all of them again, without "
-            "--add (models that are kept are not trained again)"
+            f"{name}: {error}: its old seeds were measured by other code or of other recordings; "
+            "measure all of them again, without --add (models that are kept are not trained again)"
         ) from None
 
 
@@ -203,12 +206,13 @@ def into_card(card: Card, evaluation: Evaluation) -> Card:
             accuracy=None if clips is None else clips.accuracy,
             uar=None if clips is None else clips.uar,
         )
+    has_thresholds = "speaker" in evaluation.seeds
     commands = "; ".join(dict.fromkeys(evaluation.commands.values()))
     return msgspec.structs.replace(
         card,
         scores=evaluation.scores,
         scores_note=f"{_NOTE} Measured by: {commands}.",
-        thresholds=evaluation.thresholds or card.thresholds,
-        coverage=evaluation.coverage or card.coverage,
+        thresholds=evaluation.thresholds if has_thresholds else card.thresholds,
+        coverage=evaluation.coverage if has_thresholds else card.coverage,
         exports=exports,
     )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from training.export import Quantisation
     from training.fit import Fitted
     from training.progress import Watcher
-    from training.protocols import Task
+    from training.protocols import HoldOut, Task
     from training.recipes import Recipe
     from training.study import Study
     from training.workers import Workers
@@ -55,6 +55,7 @@ def run(
     out: Path,
     *,
     seed: int,
+    hold_out: HoldOut,
     cache: Path,
     quantisation: Quantisation,
     workers: Workers,
@@ -78,6 +79,8 @@ def run(
         they go into the card.
     seed
         Of everything random.
+    hold_out
+        Who decides how long it is trained and how sure it is.
     cache
         Folder of features and trained models that are kept between runs.
     quantisation
@@ -105,7 +108,7 @@ def run(
     # First: what is wrong with it should not be told after an hour's training.
     measured = evaluation.read(out)
     gathered = study.gather(recipe, corpus, digests, cache=cache, workers=workers, watcher=watcher)
-    task = protocols.shipped(gathered.corpus, seed)
+    task = protocols.shipped(gathered.corpus, seed, hold_out)
     if recipe.is_network:
         # As evaluation's models are trained: on several, operations that keep an order take twice the time.
         networks.use_one_thread()

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Protocol: TypeAlias = Literal["random", "kfold", "speaker", "robust", "cross"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+HoldOut: TypeAlias = Literal["speakers", "clips"]
+HOLD_OUTS: tuple[HoldOut, ...] = get_args(HoldOut)
 N_FOLDS = 5
 FOUR = ("neutral", "happy", "sad", "angry")
 """The classes that almost every corpus has."""
@@ -114,14 +116,26 @@ def plan(
     )
 
 
-def shipped(corpus: Corpus, seed: int) -> Task:
-    """Return the model to ship: trained on everyone but a few, who decide how long and how sure it is.
+def shipped(corpus: Corpus, seed: int, hold_out: HoldOut = "speakers") -> Task:
+    """Return the model to ship: trained on all but what decides how long, and how sure it is.
+
+    Parameters
+    ----------
+    corpus
+        All recordings.
+    seed
+        Of everything random.
+    hold_out
+        ``speakers``: a few decide, as strangers in the speaker protocol; ``clips``: a tenth of everybody's,
+        as in the random protocol, for a model that is to know its voices.
 
     Raises
     ------
     CorpusError
         Where the recordings do not suffice.
     """
+    if hold_out == "clips":
+        return Task(f"shipped-clips-seed-{seed}", "shipped", splits.split_off(corpus.clips), seed)
     inner = splits.shipped_inner(corpus.clips, corpus.folds)
     split = splits.split_by_speakers(corpus.clips, inner=inner)
     return Task(f"shipped-seed-{seed}", "shipped", split, seed)

@@ -28,6 +28,7 @@ _METER_FLOOR_DBFS: Final = -60.0
 _METER_LOUD_DBFS: Final = -12.0
 _METER_HOT_DBFS: Final = -3.0
 _FRAME_CELLS: Final = 4
+_GAP: Final = "   "
 _MIN_BAR_CELLS: Final = 4
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 
@@ -197,11 +198,14 @@ class _Pen:
         if prediction is None:
             return
         place = affect(prediction.stream.labels, prediction.smoothed)
-        told = [] if place is None else [f"arousal {place.arousal:+.1f}", f"valence {place.valence:+.1f}"]
+        told = [] if place is None else [f"arousal {place.arousal:+z.1f}", f"valence {place.valence:+z.1f}"]
         if prediction.intensity is not None:
             told.append(f"intensity {prediction.intensity:.0%}")
+        # A number that is cut off is another one.
+        while told and len(_GAP.join(told)) > self.n_cells:
+            told.pop()
         if told:
-            yield Text("   ".join(told))
+            yield Text(_GAP.join(told))
 
     def level(self, level_dbfs: float | None) -> Text:
         """Return the level meter."""

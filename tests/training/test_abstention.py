@@ -60,5 +60,9 @@ def test_means_are_of_what_every_seed_reaches() -> None:
     assert mean_thresholds(found, [2, 1]) == {"0.6": 0.3333, "0.8": 0.6}
     assert mean_thresholds(found[:1], [3]) == found[0]
     shares = [{"0.6": Coverage(share=0.4, precision=0.6)}, {"0.6": Coverage(share=0.1, precision=0.9)}]
-    assert mean_coverage(shares, [2, 1]) == {"0.6": Coverage(share=0.3, precision=0.7)}
+    assert mean_coverage(shares, [2, 1]) == {"0.6": Coverage(share=0.3, precision=0.6333)}
+    # A seed that leaves nothing says nothing of how right it is.
+    nothing = {"0.6": Coverage(share=0, precision=0)}
+    assert mean_coverage([shares[1], nothing], [1, 1]) == {"0.6": Coverage(share=0.05, precision=0.9)}
+    assert mean_coverage([nothing], [1]) == nothing
     assert mean_coverage([shares[0], {}], [1, 1]) == {}

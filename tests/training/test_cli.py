@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,12 +13,15 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from realtime import artifact
-from training import cli, evaluation, recipes
+from realtime.errors import SettingsError
+from training import cli, evaluation, recipes, ruler
 from training import study as studies
+from training.commands.evaluate import _require_same_pairs
 from training.fit import fit
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ COMMANDS = {
         "--map",
         "--out",
         "--seed",
+        "--hold-out",
         "--quantise",
         "--no-report",
         "--cache",
@@ -333,6 +338,74 @@ def test_seeds_are_added_to_those_that_are_measured(
     asked[-1] = "3"
     line = refusal(capsys, *with_data("evaluate", "forest.toml", *asked, "--add", data=other_folder))
     assert "its scores are of another recipe or other recordings" in line
+
+
+def test_seeds_are_added_between_the_same_corpora_alone(
+    here: Path, corpus_folder: Path, other_folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def found() -> Evaluation:
+        measured = evaluation.read(here / "models" / "forest")
+        assert measured is not None
+        return measured
+
+    asked = ["evaluate", "forest.toml", "--protocols", "cross", "--cross", str(other_folder)]
+    assert cli.main(with_data(*asked, data=corpus_folder)) == 0
+    alone = found()
+    assert cli.main(with_data(*asked, "--seeds", "2", "--add", data=corpus_folder)) == 0
+    both = found()
+    assert set(both.scores) == set(alone.scores)
+    assert {parts["clips"]["all"].n_seeds for parts in both.scores.values()} == {2}
+    assert both.other_sha256 == alone.other_sha256 != ""
+
+    capsys.readouterr()
+    fewer = shutil.copytree(other_folder, tmp_path / "nemo")
+    next(fewer.rglob("*.flac")).unlink()
+    asked = [*asked[:-1], str(fewer), "--seeds", "3", "--add"]
+    line = refusal(capsys, *with_data(*asked, data=corpus_folder))
+    assert "its scores of cross are of other recordings" in line
+    with pytest.raises(SettingsError, match=r"cross/nemo-to-ravdess, .* and cross/crema-d-to-.* would"):
+        _require_same_pairs(both, ["ravdess", "crema-d"])
+    assert found() == both
+
+
+def test_seeds_that_came_meanwhile_are_not_lost(
+    here: Path, corpus_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["evaluate", "forest.toml", "--protocols", "random"]
+    assert cli.main(with_data(*asked, data=corpus_folder)) == 0
+    before = evaluation.read(here / "models" / "forest")
+    assert before is not None
+    merged = evaluation.merge(before, msgspec.structs.replace(before, seeds={"random": [43]}))
+    real = ruler.measure
+
+    def slow(*rest: Any, **settings: Any) -> Any:
+        measured = real(*rest, **settings)
+        # Another evaluation is done first.
+        evaluation.write(here / "models" / "forest", merged)
+        return measured
+
+    monkeypatch.setattr(ruler, "measure", slow)
+    capsys.readouterr()
+    assert cli.main(with_data(*asked, "--seeds", "3", "--add", data=corpus_folder)) == 2
+    assert "have got seeds [42, 43] of random meanwhile" in capsys.readouterr().err
+    assert evaluation.read(here / "models" / "forest") == merged
+
+
+def test_only_what_is_missing_asks_for_anything(
+    here: Path, corpus_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither noise nor another corpus is wanted for protocols whose seeds are all there."""
+    asked = ["evaluate", "forest.toml", "--protocols", "random"]
+    assert cli.main(with_data(*asked, data=corpus_folder)) == 0
+    path = here / "models" / "forest"
+    found = evaluation.read(path)
+    assert found is not None
+    evaluation.write(path, msgspec.structs.replace(found, seeds={"random": [42], "robust": [42, 43]}))
+    required: list[list[str]] = []
+    monkeypatch.setattr(ruler, "require", required.append)
+    asked[-1] = "random,robust"
+    assert cli.main(with_data(*asked, "--seeds", "2", "--add", data=corpus_folder)) == 0
+    assert required == [["random"]]
 
 
 def test_the_other_corpus_is_no_ones_own_wherever_it_stands(

@@ -139,7 +139,10 @@ def test_a_card_gets_scores_commands_thresholds_and_what_each_export_keeps(tiny_
     )
     found = evaluation.into_card(card, measured)
     assert found.scores == measured.scores
-    assert found.thresholds == {"0.8": 0.5}
+    # Of strangers nothing reached any precision, whatever was so before.
+    assert found.thresholds == {}
+    measured = msgspec.structs.replace(measured, seeds={"random": [42]})
+    assert evaluation.into_card(card, measured).thresholds == {"0.8": 0.5}
     assert "There are no scores yet" not in found.scores_note
     assert all(command in found.scores_note for command in measured.commands.values())
     accuracies = {name: (export.accuracy, export.uar) for name, export in found.exports.items()}
@@ -168,7 +171,7 @@ def test_other_seeds_are_counted_in() -> None:
     assert merged.seeds == {"speaker": [42, 43, 44], "random": [42]}
     assert merged.commands["speaker"] == "all of them"
     assert merged.thresholds == {"0.9": 0.5}
-    assert merged.coverage == {"0.9": Coverage(share=0.4, precision=0.9)}
+    assert merged.coverage == {"0.9": Coverage(share=0.4, precision=0.925)}
     for name in ("speaker", "speaker/arousal/adapted"):
         found = merged.scores[name]["clips"]["speech"]
         assert (found.n, found.n_seeds, found.accuracy) == (10, 3, 0.7)
@@ -179,6 +182,11 @@ def test_other_seeds_are_counted_in() -> None:
     # What was not measured before is of the new seeds alone, and says so.
     assert merged.scores["speaker/int8"]["clips"]["all"].n_seeds == 2
     assert merged.scores["random"] == old.scores["random"]
+    # A precision that the old seeds did not reach, all of them together do not.
+    assert (
+        merge(make("speaker"), msgspec.structs.replace(new, scores={"speaker": several(0.8)})).thresholds
+        == {}
+    )
     # A seed that both have is measured again: then nothing is counted twice.
     again = merge(merged, make("speaker", seeds={"speaker": [42, 45]}))
     assert again.seeds["speaker"] == [42, 45]
@@ -189,7 +197,7 @@ def test_seeds_of_other_windows_are_not_counted_in() -> None:
     less = msgspec.structs.replace(scores()["clips"]["all"], n=9)
     new = make("speaker", seeds={"speaker": [43]}, scores={"speaker": {"clips": {"all": less}}})
     with pytest.raises(
-        TrainingError, match=r"speaker: scores of .* measured by other code; .* without --add"
+        TrainingError, match=r"speaker: scores of .* measured by other code or of .* without --add"
     ):
         merge(make("speaker"), new)
 

@@ -47,6 +47,7 @@ def run(
     clips = [hashlib.sha256(clip.path.read_bytes()).hexdigest() for clip in corpus.clips]
     settings: dict[str, Any] = {
         "seed": 5,
+        "hold_out": "speakers",
         "quantisation": "float32",
         "workers": Workers(),
         "fresh": False,
@@ -113,6 +114,16 @@ def test_networks_alone_are_trained_on_one_thread(
         monkeypatch.setattr(networks, "use_one_thread", lambda name=recipe.name: asked.append(name))
         run(recipe, corpus, tmp_path / recipe.name, tmp_path / "cache")
     assert asked == [quick.name]
+
+
+def test_a_card_says_that_clips_were_held_out(forest: Recipe, corpus: Corpus, tmp_path: Path) -> None:
+    for refit, said in (
+        (False, "all clips but 5 of them, by which"),
+        (True, "all clips; how long, and its temp"),
+    ):
+        recipe = replace(forest, fitting=msgspec.structs.replace(forest.fitting, refit=refit))
+        card = run(recipe, corpus, tmp_path / "out", tmp_path / "cache", hold_out="clips")
+        assert card.training.note.startswith(f"trained on {said}")
 
 
 def test_a_networks_card_says_what_it_is(network: Path, quick: Recipe) -> None:

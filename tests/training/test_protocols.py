@@ -102,6 +102,24 @@ def test_the_shipped_model_is_trained_on_all(corpus: Corpus) -> None:
     assert speakers(corpus, task)[1] == {"ravdess-05", "ravdess-06"}
 
 
+def test_a_model_that_is_to_know_its_voices_holds_out_clips(corpus: Corpus) -> None:
+    task = protocols.shipped(corpus, 7, "clips")
+    assert (task.name, task.group, task.seed) == ("shipped-clips-seed-7", "shipped", 7)
+    train, inner, test = (
+        set(part.tolist()) for part in (task.split.train, task.split.inner, task.split.test)
+    )
+    assert not test
+    assert not train & inner
+    assert train | inner == set(range(len(corpus.clips)))
+    assert len(inner) == pytest.approx(0.1 * len(corpus.clips), abs=1)
+    assert speakers(corpus, task)[0] == {clip.speaker for clip in corpus.clips}
+    # One voice is enough.
+    own = replace(corpus, clips=tuple(replace(clip, speaker="me") for clip in corpus.clips), folds=(("me",),))
+    assert speakers(own, protocols.shipped(own, 7, "clips")) == [{"me"}, {"me"}, set()]
+    with pytest.raises(CorpusError, match="needs speakers of three folds"):
+        protocols.shipped(own, 7)
+
+
 def test_classes_that_both_corpora_have(used: Corpus) -> None:
     found = protocols.cross_classes(used, "cross/nemo-to-ravdess", LABELS)
     assert {name: classes.tolist() for name, classes in found.items()} == {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from difflib import get_close_matches
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realtime.errors import CorpusError, SettingsError
+from realtime.errors import CorpusError, SettingsError, TrainingError
 from training.commands import options
 from training.commands.recordings import read_recordings
 from training.corpora import open_corpora
@@ -15,7 +16,7 @@ from training.recipes import digest, find_recipe
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from realtime.artifact import Scores
     from training.evaluation import Evaluation
@@ -99,8 +100,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.add and known is not None:
         # Before minutes of features, and again with their recordings.
         _require_same(known, out, digest(recipe), own, known.data_sha256)
+        if "cross" in asked:
+            _require_same_pairs(known, open_corpora(data, options.label_map(arguments)).labels)
         seeds = _missing(known, seeds)
-    ruler.require(asked)
+        own, data = _corpora(arguments, list(seeds))
+    ruler.require(list(seeds))
     with Screen() as screen:
         recordings = read_recordings(data, arguments, screen)
         gathered = study.gather(
@@ -113,6 +117,11 @@ def run(arguments: argparse.Namespace) -> None:
         )
         if arguments.add and known is not None:
             _require_same(known, out, digest(recipe), own, gathered.data_sha256(own))
+            if "cross" in seeds and known.other_sha256 not in {"", _other_sha256(gathered, own)}:
+                raise SettingsError(
+                    f"{out}: its scores of cross are of other recordings; wanted the same, to add seeds to "
+                    "them: leave --add out, or give another folder with --out"
+                )
         # All of them at once: what keeps the last from being split should not be told after the first.
         for protocol, own_seeds in seeds.items():
             protocols.plan(gathered.corpus, own, [protocol], own_seeds)
@@ -121,7 +130,8 @@ def run(arguments: argparse.Namespace) -> None:
         has_cost = arguments.add and known is not None and known.cost is not None
         for number, (protocol, own_seeds) in enumerate(seeds.items()):
             # The robust protocol judges with the speaker protocol's models: anew once is enough.
-            fresh = arguments.fresh and not (protocol == "robust" and "speaker" in seeds)
+            anew = seeds.get("speaker", []) if protocol == "robust" else []
+            fresh = arguments.fresh and not set(own_seeds).issubset(anew)
             measured = ruler.measure(
                 gathered,
                 own,
@@ -165,11 +175,19 @@ def _write(
         seeds={protocol: seeds},
         versions=study.versions(),
         cost=measured.cost,
+        other_sha256=_other_sha256(gathered, own) if protocol == "cross" else "",
         thresholds=measured.thresholds,
         coverage=measured.coverage,
         scores=measured.scores,
     )
-    merged = evaluation.merge(evaluation.read(out), new)
+    known = evaluation.read(out)
+    if arguments.add and known is not None and not set(seeds).isdisjoint(known.seeds.get(protocol, ())):
+        raise TrainingError(
+            f"{out}: its scores have got seeds {known.seeds[protocol]} of {protocol} meanwhile, some of them "
+            "to be added now; nothing is written: give the same command again (models that are kept are not "
+            "trained again)"
+        )
+    merged = evaluation.merge(known, new)
     evaluation.write(out, merged)
     _update_card(out, merged)
     return merged
@@ -239,6 +257,29 @@ def _protocols(text: str) -> list[Protocol]:
     if not names:
         raise SettingsError(f"--protocols is {text!r}; wanted some of {', '.join(PROTOCOLS)}")
     return [protocol for protocol in PROTOCOLS if protocol in names]
+
+
+def _other_sha256(gathered: Study, own: list[str]) -> str:
+    """Return the digest of the recordings that only cross has; empty where there are none."""
+    others = [name for name in gathered.corpus.labels if name not in own]
+    return gathered.data_sha256(others) if others else ""
+
+
+def _require_same_pairs(known: Evaluation, corpora: Iterable[str]) -> None:
+    """Refuse to add seeds between corpora to scores between others.
+
+    Raises
+    ------
+    SettingsError
+        Where they are.
+    """
+    measured = sorted({"/".join(name.split("/")[:2]) for name in known.scores if name.startswith("cross/")})
+    planned = sorted(f"cross/{train}-to-{test}" for train, test in permutations(corpora, 2))
+    if measured and measured != planned:
+        raise SettingsError(
+            f"the scores of {known.recipe} are of {', '.join(measured)}, and {', '.join(planned)} would be "
+            "added; wanted the same: give the same --cross, leave --add out, or another folder with --out"
+        )
 
 
 def _command(arguments: argparse.Namespace, protocol: str) -> str:

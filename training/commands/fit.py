@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
 _QUANTISATIONS = ("float32", "float16", "int8")
+_HOLD_OUTS = ("speakers", "clips")
 _LAST_SEED = 2**32 - 1
 """Scikit-learn and Keras take no larger ones."""
 
@@ -32,6 +33,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     options.add_data(parser)
     options.add_out(parser)
     parser.add_argument("--seed", type=int, default=42, help="of everything random (default: 42)")
+    parser.add_argument(
+        "--hold-out",
+        choices=_HOLD_OUTS,
+        default="speakers",
+        help="what decides how long it is trained and how sure it is: speakers, whom it then does not "
+        "know, or a tenth of everybody's clips, for voices that it is to know (default: speakers)",
+    )
     parser.add_argument(
         "--quantise",
         choices=_QUANTISATIONS,
@@ -73,6 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
             recordings.digests,
             out,
             seed=arguments.seed,
+            hold_out=arguments.hold_out,
             cache=options.cache_folder(arguments),
             quantisation=arguments.quantise,
             workers=workers,
@@ -90,5 +99,6 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _command(arguments: argparse.Namespace, out: Path) -> str:
     words = ["tonewatch-train", "fit", arguments.recipe, "--out", str(out), "--seed", str(arguments.seed)]
+    words += [] if arguments.hold_out == "speakers" else ["--hold-out", arguments.hold_out]
     words += ["--quantise", arguments.quantise, *options.data_words(arguments)]
     return shlex.join(words)

@@ -74,6 +74,15 @@ def test_arousal_valence_and_intensity_are_shown_where_the_model_tells_them() ->
     assert "arousal +0.7   valence -0.5\n" in re.sub(r" +│\n", "\n", drawn(Panel(View().after(ANGRY))))
     text = drawn(Panel(View().after(replace(ANGRY, intensity=0.63))))
     assert "arousal +0.7   valence -0.5   intensity 63%" in text
+    for width, shown in ((47, "intensity 63%"), (46, "valence -0.5"), (30, "arousal +0.7")):
+        row = next(
+            line
+            for line in drawn(Panel(View().after(replace(ANGRY, intensity=0.63))), width).splitlines()
+            if "arousal" in line
+        )
+        assert row.strip("│ ").endswith(shown)
+    nearly = (0.97, 0.0, 0.0, 0.0, 0.03, 0.0, 0.0, 0.0)
+    assert "valence +0.0" in drawn(Panel(View().after(replace(ANGRY, smoothed=nearly))))
     own = replace(STREAM, labels=("laughing", *LABELS[1:]))
     text = drawn(Panel(View().after(replace(ANGRY, stream=own, intensity=0.63))))
     assert "arousal" not in text
