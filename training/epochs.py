@@ -21,6 +21,7 @@ from training import networks
 from training.adaptation import Voices, window_moments
 from training.augmentation import vary_inputs
 from training.disk import put
+from training.interrupts import between_steps
 from training.recipes.schema import Network
 from training.targets import draw_known, make_targets
 
@@ -150,7 +151,8 @@ def train(
     TrainingError
         Where the loss is no number any more, or the disk is full.
     """
-    model = _compiled(recipe, table, seed)
+    with between_steps():
+        model = _compiled(recipe, table, seed)
     state = _resume(model, kept) or _State([], model.get_weights(), [])
     for epoch in state.history:
         watch(epoch)
@@ -169,14 +171,16 @@ def train(
                 inputs, _targets(table, order, recipe.fitting, rng), recipe.augmentation.inputs, rng
             )
             model.optimizer.learning_rate.assign(rate)
-            logs = model.fit(
-                inputs,
-                varied[:, :-1],
-                sample_weight=varied[:, -1],
-                batch_size=recipe.fitting.batch_size,
-                shuffle=False,
-                verbose=0,
-            ).history
+            with between_steps() as callbacks:
+                logs = model.fit(
+                    inputs,
+                    varied[:, :-1],
+                    sample_weight=varied[:, -1],
+                    batch_size=recipe.fitting.batch_size,
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=callbacks,
+                ).history
             loss, accuracy = logs["loss"][0], logs["accuracy"][0]
             judged = (math.nan, math.nan) if inner is None else _judge(model, inner)
             epoch = Epoch(number, float(loss), float(accuracy), *judged, rate)
@@ -343,7 +347,8 @@ def run(model: Any, inputs: FloatArray) -> FloatArray:  # noqa: ANN401 - a Keras
     -------
     np.ndarray [shape=(n, n_labels) or (n, n_labels + 1), dtype=float32]
     """
-    return np.asarray(model.predict(inputs, batch_size=512, verbose=0), dtype=np.float32)
+    with between_steps():
+        return np.asarray(model.predict(inputs, batch_size=512, verbose=0), dtype=np.float32)
 
 
 def _check_loss(epoch: Epoch, recipe: Recipe) -> None:

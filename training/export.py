@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from realtime.errors import ArtifactError
+from training.interrupts import between_steps
 from training.networks import load_tensorflow
 from training.recurrence import unroll
 from training.rounding import compute_in_floats
@@ -111,7 +112,7 @@ def convert(model: Any, quantisation: Quantisation, representative: FloatArray) 
     """
     tensorflow = load_tensorflow()
 
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with between_steps(), tempfile.TemporaryDirectory() as folder, _quiet():
         _save(model, folder)
         converter = tensorflow.lite.TFLiteConverter.from_saved_model(folder)
         _set_precision(converter, quantisation, representative)
