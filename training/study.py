@@ -19,8 +19,9 @@ from training import dataset, networks, recipes, store
 from training.augmentation import Noises
 from training.dataset import AsItIs, Copies
 from training.fit import Examples, Fitted, fit, forget
+from training.joining import join
 from training.judgement import Truth
-from training.recipes.schema import Speakers
+from training.recipes.schema import Ensemble, Speakers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -183,9 +184,7 @@ def gather(
         watcher.warn(f"{n_left} recordings carry labels that the recipe does not have: {', '.join(left)}")
     clips = tuple(corpus.clips[index] for index in chosen)
     used = tuple(digests[index] for index in chosen)
-    n_copies = recipe.augmentation.n_copies
-    copies = Copies(recipe.augmentation.steps, n_copies, COPIES_SEED, Noises(part="training"))
-    variations: tuple[Variation, ...] = (AsItIs(), copies) if n_copies else (AsItIs(),)
+    variations = _variations(recipe)
     # First: noise that is missing is told of before minutes of features.
     digest = _digest(recipe, variations)
     tables = []
@@ -203,7 +202,7 @@ def gather(
             )
         )
         watcher.end()
-    windows = dataset.with_copies(*tables) if n_copies else tables[0]
+    windows = dataset.with_copies(*tables) if len(tables) > 1 else tables[0]
     tables.clear()
     windows = dataset.on_disk(windows, cache)
     known = np.asarray([[label in corpus.labels[clip.corpus] for label in recipe.labels] for clip in clips])
@@ -275,6 +274,11 @@ def train_one(
     kept = None if fresh else store.load(path)
     if kept is not None:
         return kept
+    model = study.recipe.model
+    if isinstance(model, Ensemble) and model.trainings > 1:
+        fitted = _train_often(study, model, task, fresh=fresh, watch=watch)
+        store.save(path, fitted)
+        return fitted
     unfinished = path.with_suffix(".unfinished.npz")
     if fresh:
         forget(unfinished)
@@ -282,6 +286,19 @@ def train_one(
     store.save(path, fitted)
     forget(unfinished)
     return fitted
+
+
+def _train_often(
+    study: Study, model: Ensemble, task: Task, *, fresh: bool, watch: Callable[[Epoch], None]
+) -> Fitted:
+    """Return a task's model whose members are trained several times: each time a model of its own."""
+    recipe = replace(study.recipe, model=model.once)
+    once = replace(study, recipe=recipe, digest=_digest(recipe, _variations(recipe)))
+    found = []
+    for seed in range(task.seed, task.seed + model.trainings):
+        name = f"{task.name.removesuffix(str(task.seed))}{seed}"
+        found.append(train_one(once, replace(task, name=name, seed=seed), fresh=fresh, watch=watch))
+    return join(found, study.examples, task.split)
 
 
 def versions() -> dict[str, str]:
@@ -293,6 +310,13 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _variations(recipe: Recipe) -> tuple[Variation, ...]:
+    """Return what becomes of recordings before they are trained on."""
+    n_copies = recipe.augmentation.n_copies
+    copies = Copies(recipe.augmentation.steps, n_copies, COPIES_SEED, Noises(part="training"))
+    return (AsItIs(), copies) if n_copies else (AsItIs(),)
 
 
 def _digest(recipe: Recipe, variations: Sequence[Variation]) -> str:
@@ -313,6 +337,8 @@ def _digest(recipe: Recipe, variations: Sequence[Variation]) -> str:
         paths += sorted(Path(str(networks.__file__)).parent.glob("*.py"))
     # What hears a voice decides which windows are trained on; what runs estimators, their temperature.
     paths += [Path(str(activity.__file__)).parent / name for name in _RUNNING_CODE]
+    if isinstance(recipe.model, Ensemble) and recipe.model.trainings > 1:
+        paths.append(folder / "joining.py")
     for path in paths:
         digest.update(path.read_bytes())
     return digest.hexdigest()

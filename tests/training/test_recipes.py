@@ -13,7 +13,16 @@ from realtime.errors import FeatureError, SettingsError
 from realtime.features import WindowExtractor
 from realtime.types import LABELS, Smoothing
 from training.recipes import Recipe, digest, find_recipe, parse_recipe, read_recipe, recipe_names
-from training.recipes.schema import Conv, Conv2dGruAttention, Dense, Forest, Noise, PitchShift, TimeStretch
+from training.recipes.schema import (
+    Conv,
+    Conv2dGruAttention,
+    Dense,
+    Ensemble,
+    Forest,
+    Noise,
+    PitchShift,
+    TimeStretch,
+)
 
 NAMES = (
     "ann-392",
@@ -264,6 +273,18 @@ def test_defaults_stand_where_nothing_is_said() -> None:
             "model.members is ",
         ),
         (
+            {"model": {"kind": "ensemble", "members": [PLAIN["model"]] * 2, "trainings": 2}},
+            "model: trainings is 2, beside selection ",
+        ),
+        (
+            {
+                "selection": None,
+                "balance": "oversample",
+                "model": {"kind": "ensemble", "members": [PLAIN["model"]] * 2, "trainings": 2},
+            },
+            "and balance 'oversample', in which chance has a part",
+        ),
+        (
             {"model": {"kind": "ensemble", "members": [MEMBER, {"kind": "svm"}]}},
             "model.members[1].kind: unknown kind 'svm'; ",
         ),
@@ -480,6 +501,19 @@ def test_ensembles_see_what_their_members_see() -> None:
     assert not parse_recipe("own", plain(model=two)).sees_frames
     two = {"kind": "ensemble", "members": [MEMBER, picture()]}
     assert parse_recipe("own", plain(features=PICTURE, selection=None, model=two)).sees_frames
+
+
+def test_members_are_asked_as_often_as_they_are_trained() -> None:
+    rest = {"features": PICTURE, "selection": None, "balance": "none"}
+    two = {"kind": "ensemble", "members": [MEMBER, picture()]}
+    once, often = (
+        parse_recipe("own", plain(**rest, model={**two, "trainings": trainings})) for trainings in (1, 3)
+    )
+    assert often.members == once.members * 3
+    assert isinstance(often.model, Ensemble)
+    assert often.model.once == once.model
+    assert len({digest(once), digest(often)}) == 2
+    assert digest(replace(often, model=often.model.once)) == digest(once)
 
 
 def test_the_digest_is_that_which_scores_were_measured_with() -> None:

@@ -13,6 +13,7 @@ from training.commands import options
 from training.commands.recordings import read_recordings
 from training.corpora import open_corpora
 from training.recipes import digest, find_recipe
+from training.recipes.schema import Ensemble
 
 if TYPE_CHECKING:
     import argparse
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from realtime.artifact import Scores
     from training.evaluation import Evaluation
     from training.protocols import Protocol
+    from training.recipes import Recipe
     from training.ruler import Measured
     from training.study import Study
 
@@ -50,7 +52,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=int,
         default=1,
         metavar="N",
-        help=f"trainings of each model, with the seeds {_FIRST_SEED}, {_FIRST_SEED + 1}, … (default: 1)",
+        help=f"models of each split, with the seeds {_FIRST_SEED}, {_FIRST_SEED + 1}, …, farther apart where "
+        "a model has several trainings (default: 1)",
     )
     parser.add_argument(
         "--add",
@@ -92,7 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
     from training.commands.tables import print_scores  # noqa: PLC0415
     from training.progress import Screen  # noqa: PLC0415
 
-    seeds = {protocol: list(range(_FIRST_SEED, _FIRST_SEED + arguments.seeds)) for protocol in asked}
+    seeds = {protocol: _seeds(recipe, arguments.seeds) for protocol in asked}
     # Read again at the end, for another evaluation may write meanwhile; here, so that a file that cannot be
     # used is told of at once.
     known = evaluation.read(out)
@@ -191,6 +194,12 @@ def _write(
     evaluation.write(out, merged)
     _update_card(out, merged)
     return merged
+
+
+def _seeds(recipe: Recipe, n_seeds: int) -> list[int]:
+    """Return the seeds of so many models, no two of which have a training in common."""
+    apart = recipe.model.trainings if isinstance(recipe.model, Ensemble) else 1
+    return list(range(_FIRST_SEED, _FIRST_SEED + apart * n_seeds, apart))
 
 
 def _missing(known: Evaluation, seeds: dict[Protocol, list[int]]) -> dict[Protocol, list[int]]:

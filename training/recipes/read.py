@@ -20,6 +20,7 @@ from realtime.types import Smoothing
 from training.recipes.checks import check
 from training.recipes.schema import (
     Augmentation,
+    Ensemble,
     Estimator,
     Fitting,
     Network,
@@ -125,6 +126,9 @@ def parse_recipe(name: str, plain: Mapping[str, Any]) -> Recipe:
         raise FeatureError(f"features: {error}") from None
     sections = {key: _convert(key, plain[key], kind) for key, kind in _SECTIONS.items() if key in plain}
     sections.setdefault("smoothing", Smoothing())
+    model = sections.get("model")
+    if isinstance(model, Ensemble):
+        sections["model"] = msgspec.structs.replace(model, members=model.members * model.trainings)
     rest = {
         key: _convert(
             key, value, {"labels": tuple[str, ...], "window_s": float, "hop_s": float}.get(key, str)

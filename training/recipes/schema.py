@@ -292,6 +292,14 @@ class Ensemble(Section, frozen=True, kw_only=True, tag_field="kind", tag="ensemb
     """Networks side by side, each trained with a seed of its own; their mean is the model's answer."""
 
     members: Annotated[tuple[Single, ...], msgspec.Meta(min_length=2)]
+    """Of a recipe that was read, all that are asked: those of its file, as often as they are trained."""
+    trainings: Count = 1
+    """How often each of them is trained, from another seed each time; all are asked."""
+
+    @property
+    def once(self) -> Ensemble:
+        """The same with each member trained once."""
+        return Ensemble(members=self.members[: len(self.members) // self.trainings])
 
 
 class Forest(Section, frozen=True, kw_only=True, tag_field="kind", tag="random-forest"):
