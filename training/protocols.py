@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 Protocol: TypeAlias = Literal["random", "kfold", "speaker", "robust", "cross"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 HoldOut: TypeAlias = Literal["speakers", "clips"]
-HOLD_OUTS: tuple[HoldOut, ...] = get_args(HoldOut)
 N_FOLDS = 5
 FOUR = ("neutral", "happy", "sad", "angry")
 """The classes that almost every corpus has."""

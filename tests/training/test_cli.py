@@ -186,8 +186,8 @@ def test_what_users_can_set_right_is_one_line_and_code_2(
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
-        (["fit", "--seed", "-1"], "--seed is -1; wanted a whole number from 0 to 4294967295"),
-        (["fit", "--seed", "4294967296"], "--seed is 4294967296; wanted a whole number from 0 to"),
+        (["fit", "--seed", "-1"], "--seed is -1; wanted a whole number from 0 to 2147483647"),
+        (["fit", "--seed", "2147483648"], "--seed is 2147483648; wanted a whole number from 0 to"),
         (["evaluate", "--seeds", "0"], "--seeds is 0; wanted a whole number from 1 up"),
         (["evaluate", "--protocols", "random,speakers"], "there is no protocol 'speakers'"),
         (["evaluate", "--protocols", "random,speakers"], "did you mean 'speaker'?"),
