@@ -38,6 +38,7 @@ NAMES = (
     "lstm",
     "pair-88",
     "random-forest",
+    "sextet-88",
     "svm",
     "trio-68",
 )
