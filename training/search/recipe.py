@@ -13,6 +13,7 @@ import msgspec
 from realtime.errors import SettingsError, TrainingError
 from training.recipes import Recipe, find_recipe, parse_recipe, recipe_names
 from training.recipes.read import FOLDER, SUFFIX
+from training.recipes.schema import Ensemble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -83,6 +84,8 @@ def plain_of(recipe: Recipe) -> dict[str, Any]:
     if recipe.speakers is None:
         # TOML has no word for it: the table is there or not.
         del plain["speakers"]
+    if isinstance(recipe.model, Ensemble):
+        plain["model"] = msgspec.structs.replace(recipe.model, members=recipe.model.once.members)
     plain |= {"features": recipe.features.to_dict(), "smoothing": asdict(recipe.smoothing)}
     return {name: _lists(msgspec.to_builtins(value)) for name, value in plain.items()}
 
