@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RUNTIMES = ("tflite_runtime.interpreter", "ai_edge_litert.interpreter")
 """Where the interpreter may be found, in order: the same runtime under its older and its newer name."""
-_FRAMES: Final = 3
+FRAMES: Final = 3
 """Dimensions of the input of a network over frames, the batch's among them."""
 _ANNOUNCEMENT: Final = b"XNNPACK delegate"
 
@@ -183,7 +183,7 @@ def _interpreter(source: Artifact) -> Any:  # noqa: ANN401 - neither runtime car
     path = source.model_path
     try:
         interpreter = make_interpreter(
-            runtime, source.model, over_frames=len(source.card.input_shape) >= _FRAMES
+            runtime, source.model, over_frames=len(source.card.input_shape) >= FRAMES
         )
     except (ValueError, RuntimeError) as error:
         raise ClassifierError(f"{path}: the TFLite runtime refuses the model: {error}") from None

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from realtime.classifier import FRAMES
 from realtime.errors import ArtifactError
 from training.interrupts import between_steps
 from training.networks import load_tensorflow
@@ -64,8 +65,6 @@ TOLERANCES: dict[Quantisation, float] = {"float32": 1e-4, "float16": 0.01, "int8
 For float32 it is the project's promise. The others are bounds above what was measured, to catch a conversion
 gone wrong; the card says what was measured.
 """
-_FEATURES = 2
-"""Dimensions of inputs that are pooled features, the batch's among them; frames have one more."""
 N_REPRESENTATIVE = 500
 """Windows that show the converter the range of every tensor."""
 
@@ -127,7 +126,7 @@ def convert(model: Any, quantisation: Quantisation, representative: FloatArray) 
                 f"the network cannot be made a TFLite model of built-in operations: {reason}; "
                 "use layers that TFLite has (SELECT_TF_OPS is not in the runtime of small devices)"
             ) from error
-    if quantisation == "int8" and representative.ndim > _FEATURES:
+    if quantisation == "int8" and representative.ndim >= FRAMES:
         converted = compute_in_floats(converted)
     check_runtimes(converted)
     return converted
@@ -234,7 +233,7 @@ def _set_precision(converter: Any, quantisation: Quantisation, representative: F
     converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
     if quantisation == "float16":
         converter.target_spec.supported_types = [tensorflow.float16]
-    elif representative.ndim > _FEATURES:
+    elif representative.ndim >= FRAMES:
         # One scale for each dense layer, not one for each of its columns, which the tflite-runtime of
         # version 2.14 does not know.
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001

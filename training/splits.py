@@ -59,15 +59,9 @@ def split_randomly(clips: Sequence[Clip]) -> Split:
     CorpusError
         Where a label has fewer than ten clips.
     """
-    from sklearn.model_selection import train_test_split  # noqa: PLC0415 - training alone needs it
-
     labels = _labels_of_enough(clips)
-    rest, test = train_test_split(
-        np.arange(len(clips)), test_size=TEST_SHARE, random_state=RANDOM_SEED, stratify=labels
-    )
-    train, inner = train_test_split(
-        rest, test_size=INNER_SHARE, random_state=RANDOM_SEED, stratify=labels[rest]
-    )
+    rest, test = _take_off(np.arange(len(clips)), labels, TEST_SHARE)
+    train, inner = _take_off(rest, labels, INNER_SHARE)
     return Split(np.sort(train), np.sort(inner), np.sort(test))
 
 
@@ -79,15 +73,8 @@ def split_off(clips: Sequence[Clip]) -> Split:
     CorpusError
         Where a label has fewer than ten clips.
     """
-    from sklearn.model_selection import train_test_split  # noqa: PLC0415 - training alone needs it
-
     labels = _labels_of_enough(clips)
-    train, inner = train_test_split(
-        np.arange(len(clips)),
-        test_size=INNER_SHARE * (1 - TEST_SHARE),
-        random_state=RANDOM_SEED,
-        stratify=labels,
-    )
+    train, inner = _take_off(np.arange(len(clips)), labels, INNER_SHARE * (1 - TEST_SHARE))
     return Split(np.sort(train), np.sort(inner), np.arange(0))
 
 
@@ -101,15 +88,13 @@ def split_in_folds(clips: Sequence[Clip], n_folds: int) -> tuple[Split, ...]:
     CorpusError
         Where a label has fewer than ten clips.
     """
-    from sklearn.model_selection import StratifiedKFold, train_test_split  # noqa: PLC0415 - training alone needs it
+    from sklearn.model_selection import StratifiedKFold  # noqa: PLC0415 - training alone needs it
 
     labels = _labels_of_enough(clips)
     parts = StratifiedKFold(n_folds, shuffle=True, random_state=RANDOM_SEED).split(labels, labels)
     splits = []
     for rest, test in parts:
-        train, inner = train_test_split(
-            rest, test_size=INNER_SHARE, random_state=RANDOM_SEED, stratify=labels[rest]
-        )
+        train, inner = _take_off(rest, labels, INNER_SHARE)
         splits.append(Split(np.sort(train), np.sort(inner), np.sort(test)))
     return tuple(splits)
 
@@ -204,6 +189,18 @@ def _last_fold(clips: Sequence[Clip], folds: Sequence[Sequence[str]]) -> tuple[s
     """Return the last fold of which speakers are there; nobody where there is none."""
     present = present_folds(clips, folds)
     return present[-1] if present else ()
+
+
+def _take_off(
+    indices: npt.NDArray[np.int64], labels: npt.NDArray[np.str_], share: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return what is left of clips, and a share of them, taken at random, each label in proportion."""
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415 - training alone needs it
+
+    rest, taken = train_test_split(
+        indices, test_size=share, random_state=RANDOM_SEED, stratify=labels[indices]
+    )
+    return rest, taken
 
 
 def _labels_of_enough(clips: Sequence[Clip]) -> npt.NDArray[np.str_]:

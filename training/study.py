@@ -337,7 +337,7 @@ def _digest(recipe: Recipe, variations: Sequence[Variation]) -> str:
         paths += sorted(Path(str(networks.__file__)).parent.glob("*.py"))
     # What hears a voice decides which windows are trained on; what runs estimators, their temperature.
     paths += [Path(str(activity.__file__)).parent / name for name in _RUNNING_CODE]
-    if isinstance(recipe.model, Ensemble) and recipe.model.trainings > 1:
+    if recipe.trainings > 1:
         paths.append(folder / "joining.py")
     for path in paths:
         digest.update(path.read_bytes())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from realtime.classifier import RUNTIMES, make_interpreter
+from realtime.classifier import FRAMES, RUNTIMES, make_interpreter
 from realtime.errors import ArtifactError
 from training.networks import load_tensorflow
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 OLDEST_RUNTIME = (2, 14)
 """The oldest runtime that models must run in: the last version of tflite-runtime."""
-_FEATURES = 2
-"""Dimensions of the input of a network over pooled features, the batch's among them; frames have one more."""
 _VERSION = b"min_runtime_version"
 """What the converter calls the oldest runtime that knows all operations of a model, in their versions."""
 
@@ -106,7 +104,7 @@ def check_runtimes(model: bytes) -> None:
     for runtime in _installed():
         interpreter = _load(runtime, model, over_frames=False)
         shape = interpreter.get_input_details()[0]["shape"]
-        if len(shape) > _FEATURES:
+        if len(shape) >= FRAMES:
             interpreter = _load(runtime, model, over_frames=True)
         if not np.isfinite(_judge(interpreter, np.zeros(shape, dtype=np.float32))).all():
             raise ArtifactError(
@@ -130,7 +128,7 @@ def run_exported(model: bytes, inputs: FloatArray) -> FloatArray:
     ArtifactError
         Where no runtime is installed, or it refuses the model.
     """
-    interpreter = _load(_installed()[0], model, over_frames=inputs.ndim > _FEATURES)
+    interpreter = _load(_installed()[0], model, over_frames=inputs.ndim >= FRAMES)
     n_labels = interpreter.get_output_details()[0]["shape"][-1]
     found = np.empty((len(inputs), n_labels), dtype=np.float32)
     for number, row in enumerate(inputs):

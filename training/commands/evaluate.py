@@ -13,7 +13,6 @@ from training.commands import options
 from training.commands.recordings import read_recordings
 from training.corpora import open_corpora
 from training.recipes import digest, find_recipe
-from training.recipes.schema import Ensemble
 
 if TYPE_CHECKING:
     import argparse
@@ -198,8 +197,7 @@ def _write(
 
 def _seeds(recipe: Recipe, n_seeds: int) -> list[int]:
     """Return the seeds of so many models, no two of which have a training in common."""
-    apart = recipe.model.trainings if isinstance(recipe.model, Ensemble) else 1
-    return list(range(_FIRST_SEED, _FIRST_SEED + apart * n_seeds, apart))
+    return list(range(_FIRST_SEED, _FIRST_SEED + recipe.trainings * n_seeds, recipe.trainings))
 
 
 def _missing(known: Evaluation, seeds: dict[Protocol, list[int]]) -> dict[Protocol, list[int]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from realtime.errors import SettingsError
 from realtime.features import Mel
 from realtime.types import LABELS
-from training.recipes.schema import Augmentation, Conv2dGruAttention, Dense, Ensemble, Estimator, Framed
+from training.recipes.schema import Augmentation, Conv2dGruAttention, Dense, Estimator, Framed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,11 +54,12 @@ def check(recipe: Recipe) -> None:
             f"fitting: n_draws is {recipe.fitting.n_draws} with balance {recipe.balance!r}, and both say how "
             "often a window is seen; wanted balance 'class-weights' or 'none'"
         )
-    trainings = recipe.model.trainings if isinstance(recipe.model, Ensemble) else 1
-    if trainings > 1 and (selection.method != "none" or recipe.balance in {"oversample", "downsample"}):
+    if recipe.trainings > 1 and (
+        selection.method != "none" or recipe.balance in {"oversample", "downsample"}
+    ):
         # All members stand behind one selector and one scaler.
         raise SettingsError(
-            f"model: trainings is {trainings}, beside selection {selection.method!r} and balance "
+            f"model: trainings is {recipe.trainings}, beside selection {selection.method!r} and balance "
             f"{recipe.balance!r}, in which chance has a part; wanted no selection, and balance "
             "'class-weights' or 'none'"
         )

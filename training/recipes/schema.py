@@ -470,6 +470,11 @@ class Recipe:
         return self.model.members if isinstance(self.model, Ensemble) else (self.model,)
 
     @property
+    def trainings(self) -> int:
+        """How often each of them is trained, from another seed each time."""
+        return self.model.trainings if isinstance(self.model, Ensemble) else 1
+
+    @property
     def is_network(self) -> bool:
         """Whether Keras trains the model; scikit-learn fits it otherwise."""
         return isinstance(self.model, Network)
