@@ -113,14 +113,7 @@ def run(
         # As evaluation's models are trained: on several, operations that keep an order take twice the time.
         networks.use_one_thread()
     n_members = len(recipe.members)
-    watcher.begin("training", n_members * recipe.fitting.n_epochs if recipe.is_network else 1)
-
-    def watch(epoch: Epoch) -> None:
-        watcher.advance(note=f"loss {epoch.loss:.3f}, inner accuracy {epoch.inner_accuracy:.3f}")
-
-    fitted = study.train_one(gathered, task, fresh=fresh, watch=watch)
-    if not recipe.is_network:
-        watcher.advance()
+    fitted = _train(gathered, task, workers, fresh=fresh, watcher=watcher)
     best = max((epoch.inner_accuracy for epoch in fitted.history), default=None)
     whose = f" (the first of {n_members} networks)" if n_members > 1 else ""
     watcher.end("" if best is None else f"inner accuracy {best:.3f} at best{whose}")
@@ -137,6 +130,26 @@ def run(
     if with_report:
         _report(made, written, out, watcher)
     return written
+
+
+def _train(gathered: Study, task: Task, workers: Workers, *, fresh: bool, watcher: Watcher) -> Fitted:
+    """Train the model; the caller says that it is over, and how good it is."""
+    recipe = gathered.recipe
+    if recipe.trainings > 1 and (workers.n_jobs > 1 or workers.cluster is not None):
+        watcher.begin("trainings", recipe.trainings)
+        ((_, fitted),) = study.train_all(
+            gathered, [task], workers, fresh=fresh, advance=lambda name: watcher.advance(note=name)
+        )
+        return fitted
+    watcher.begin("training", len(recipe.members) * recipe.fitting.n_epochs if recipe.is_network else 1)
+
+    def watch(epoch: Epoch) -> None:
+        watcher.advance(note=f"loss {epoch.loss:.3f}, inner accuracy {epoch.inner_accuracy:.3f}")
+
+    fitted = study.train_one(gathered, task, fresh=fresh, watch=watch)
+    if not recipe.is_network:
+        watcher.advance()
+    return fitted
 
 
 def _report(made: _Made, card: Card, out: Path, watcher: Watcher) -> None:

@@ -231,39 +231,68 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A model for another process to train."""
+    """A training for another process."""
 
     study: Study
     task: Task
     fresh: bool
+    model: str
+    """Name of the task that it is for, which may have several."""
 
 
 def train_all(
-    study: Study, tasks: Sequence[Task], workers: Workers, *, fresh: bool = False
+    study: Study,
+    tasks: Sequence[Task],
+    workers: Workers,
+    *,
+    fresh: bool = False,
+    advance: Callable[[str], None] = lambda _name: None,
 ) -> Iterator[tuple[Task, Fitted]]:
     """Yield each task with its model, as each is done; those that are kept from before come first.
+
+    Parameters
+    ----------
+    study
+        What they are trained on.
+    tasks
+        The models; where the recipe's members are trained several times, each time is shared out by itself.
+    workers
+        Who trains them.
+    fresh
+        Train again, also what is kept.
+    advance
+        Told the name of each training as it is done.
 
     Raises
     ------
     TrainingError
         Where a loss is no number any more, or the disk is full.
     """
-    missing = []
+    missing: dict[str, tuple[Task, ...]] = {}
+    by_name = {task.name: task for task in tasks}
+    once = study
     for task in tasks:
         kept = None if fresh else store.load(study.path(task))
-        if kept is None:
-            missing.append(_Job(study, task, fresh))
-        else:
+        if kept is not None:
             yield task, kept
-    by_name = {task.name: task for task in tasks}
-    for name, fitted in workers.map(_train, missing):
-        yield by_name[name], fitted
+        elif study.recipe.trainings > 1:
+            once, missing[task.name] = _trainings(study, task)
+        else:
+            missing[task.name] = (task,)
+    jobs = [_Job(once, one, fresh, name) for name, trainings in missing.items() for one in trainings]
+    found: dict[str, dict[str, Fitted]] = {name: {} for name in missing}
+    for model, name, fitted in workers.map(_train, jobs):
+        advance(name)
+        found[model][name] = fitted
+        if len(found[model]) == len(missing[model]):
+            task, done = by_name[model], found.pop(model)
+            yield task, _join(study, task, [done[one.name] for one in missing[model]])
 
 
-def _train(job: _Job) -> tuple[str, Fitted]:
+def _train(job: _Job) -> tuple[str, str, Fitted]:
     if job.study.recipe.is_network:
         networks.use_one_thread()
-    return job.task.name, train_one(job.study, job.task, fresh=job.fresh)
+    return job.model, job.task.name, train_one(job.study, job.task, fresh=job.fresh)
 
 
 def train_one(
@@ -274,11 +303,9 @@ def train_one(
     kept = None if fresh else store.load(path)
     if kept is not None:
         return kept
-    model = study.recipe.model
-    if isinstance(model, Ensemble) and model.trainings > 1:
-        fitted = _train_often(study, model, task, fresh=fresh, watch=watch)
-        store.save(path, fitted)
-        return fitted
+    if study.recipe.trainings > 1:
+        once, trainings = _trainings(study, task)
+        return _join(study, task, [train_one(once, one, fresh=fresh, watch=watch) for one in trainings])
     unfinished = path.with_suffix(".unfinished.npz")
     if fresh:
         forget(unfinished)
@@ -288,17 +315,27 @@ def train_one(
     return fitted
 
 
-def _train_often(
-    study: Study, model: Ensemble, task: Task, *, fresh: bool, watch: Callable[[Epoch], None]
-) -> Fitted:
-    """Return a task's model whose members are trained several times: each time a model of its own."""
+def _trainings(study: Study, task: Task) -> tuple[Study, tuple[Task, ...]]:
+    """Return the models that a task's model is made of, where its members are trained several times.
+
+    Those are of the recipe that has one training, from one seed after the other.
+    """
+    model = study.recipe.model
+    assert isinstance(model, Ensemble)
     recipe = replace(study.recipe, model=model.once)
     once = replace(study, recipe=recipe, digest=_digest(recipe, _variations(recipe)))
-    found = []
-    for seed in range(task.seed, task.seed + model.trainings):
-        name = f"{task.name.removesuffix(str(task.seed))}{seed}"
-        found.append(train_one(once, replace(task, name=name, seed=seed), fresh=fresh, watch=watch))
-    return join(found, study.examples, task.split)
+    stem = task.name.removesuffix(str(task.seed))
+    seeds = range(task.seed, task.seed + model.trainings)
+    return once, tuple(replace(task, name=f"{stem}{seed}", seed=seed) for seed in seeds)
+
+
+def _join(study: Study, task: Task, found: Sequence[Fitted]) -> Fitted:
+    """Return the model that asks each of several trainings, or the only one, and keep it."""
+    if study.recipe.trainings == 1:
+        return found[0]
+    fitted = join(found, study.examples, task.split)
+    store.save(study.path(task), fitted)
+    return fitted
 
 
 def versions() -> dict[str, str]:

@@ -16,6 +16,7 @@ from training import study as studies
 from training.corpora import open_corpora
 from training.corpora.survey import survey
 from training.recipes import Recipe, parse_recipe
+from training.recipes.schema import Dense, Ensemble, Layer
 from training.workers import Workers
 
 if TYPE_CHECKING:
@@ -187,6 +188,18 @@ def forest() -> Recipe:
 def quick(recipe: Recipe) -> Recipe:
     """The small recipe, of two epochs."""
     return replace(recipe, fitting=msgspec.structs.replace(recipe.fitting, n_epochs=2))
+
+
+@pytest.fixture(scope="session")
+def often(quick: Recipe) -> Recipe:
+    """Two members, each trained three times, without anything that chance has a part in beside."""
+    members = (Dense(layers=(Layer(units=4),)), Dense(layers=()))
+    return replace(
+        quick,
+        selection=msgspec.structs.replace(quick.selection, method="none", n_features=0),
+        balance="class-weights",
+        model=Ensemble(members=members * 3, trainings=3),
+    )
 
 
 @pytest.fixture(scope="session")

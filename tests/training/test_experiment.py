@@ -333,3 +333,16 @@ def test_a_recipe_of_ones_own_may_be_named_otherwise(
     card = run(renamed, corpus, tmp_path / "my-model", estimator.parent / "cache")
     assert (card.name, card.training.recipe) == ("my-model", "renamed")
     assert (tmp_path / "my-model" / "model.skops").read_bytes() == (estimator / "model.skops").read_bytes()
+
+
+def test_trainings_of_one_model_are_shared_out(
+    often: Recipe, corpus: Corpus, tmp_path: Path, watcher: Notes
+) -> None:
+    for n_jobs in (1, 2):
+        folder = tmp_path / str(n_jobs)
+        run(often, corpus, folder / "often", folder, watcher=watcher, workers=Workers(n_jobs))
+    one, two = (files(tmp_path / name / "often", NETWORK_FILES[:2]) for name in "12")
+    assert one == two
+    assert watcher.n_done["training"] == 6 * often.fitting.n_epochs
+    assert watcher.n_done["trainings"] == 3
+    assert {f"shipped-seed-{seed}" for seed in (5, 6, 7)} <= set(watcher.notes)

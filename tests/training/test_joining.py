@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -13,27 +12,17 @@ from training import protocols, study
 from training.commands.evaluate import _seeds
 from training.fit import predict, rebuild
 from training.joining import join
-from training.recipes.schema import Dense, Ensemble, Layer
+from training.recipes.schema import Ensemble
+from training.workers import Workers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.training.conftest import Gather
     from training.corpora import Corpus
     from training.fit import Fitted
     from training.recipes import Recipe
     from training.study import Study
-
-MEMBERS = (Dense(layers=(Layer(units=4),)), Dense(layers=()))
-
-
-@pytest.fixture(scope="module")
-def often(quick: Recipe) -> Recipe:
-    """Two members, each trained three times, without anything that chance has a part in beside."""
-    return replace(
-        quick,
-        selection=msgspec.structs.replace(quick.selection, method="none", n_features=0),
-        balance="class-weights",
-        model=Ensemble(members=MEMBERS * 3, trainings=3),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +32,8 @@ def gathered(often: Recipe, corpus: Corpus, gather_study: Gather, tmp_path_facto
 
 def once(gathered: Study) -> Study:
     """The same recordings, for the recipe with one training of each member."""
-    recipe = replace(gathered.recipe, model=Ensemble(members=MEMBERS))
+    assert isinstance(gathered.recipe.model, Ensemble)
+    recipe = replace(gathered.recipe, model=gathered.recipe.model.once)
     return replace(gathered, recipe=recipe, digest=study._digest(recipe, study._variations(recipe)))
 
 
@@ -71,10 +61,27 @@ def test_all_trainings_are_asked(gathered: Study, monkeypatch: pytest.MonkeyPatc
     assert all(np.array_equal(a, b) for a, b in zip(again.weights, found.weights, strict=True))
 
 
+def test_trainings_are_shared_out(gathered: Study, tmp_path: Path) -> None:
+    elsewhere = replace(gathered, cache=tmp_path)
+    tasks = [protocols.shipped(gathered.corpus, seed) for seed in (42, 45)]
+    expected = [study.train_one(gathered, task) for task in tasks]
+    study.train_one(elsewhere, tasks[1])
+    names: list[str] = []
+    found = list(study.train_all(elsewhere, tasks, Workers(2), advance=names.append))
+    # What is kept comes first, and nobody trains it again.
+    assert [task for task, _ in found] == tasks[::-1]
+    assert sorted(names) == [f"shipped-seed-{seed}" for seed in (42, 43, 44)]
+    for (_, one), other in zip(found, expected[::-1], strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
+        assert one.temperature == other.temperature
+    assert elsewhere.path(tasks[0]).exists()
+
+
 def test_a_model_that_is_trained_often_shares_trainings_with_one_that_is_not(gathered: Study) -> None:
     assert once(gathered).digest != gathered.digest
-    assert isinstance(gathered.recipe.model, Ensemble)
-    assert gathered.recipe.model.once == Ensemble(members=MEMBERS)
+    model = gathered.recipe.model
+    assert isinstance(model, Ensemble)
+    assert model.once == Ensemble(members=model.members[:2])
     # But no two of the seeds of an evaluation do.
     assert _seeds(gathered.recipe, 3) == [42, 45, 48]
     assert _seeds(once(gathered).recipe, 3) == [42, 43, 44]
