@@ -19,6 +19,7 @@ from training.recipes.schema import (
     Dense,
     Ensemble,
     Forest,
+    Neighbours,
     Noise,
     PitchShift,
     TimeStretch,
@@ -454,6 +455,48 @@ def test_a_file_that_cannot_be_used_is_named(content: bytes, wanted: str, tmp_pa
     with pytest.raises(SettingsError) as caught:
         read_recipe(path)
     assert str(caught.value).startswith(f"{path}: ")
+    assert wanted in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_takes_over_what_it_does_not_say(tmp_path: Path) -> None:
+    (tmp_path / "first.toml").write_text(f"{TOML}[fitting]\nn_epochs = 7\nrefit = true\n", encoding="utf-8")
+    folder = tmp_path / "deeper"
+    folder.mkdir()
+    second = folder / "second.toml"
+    second.write_text(
+        'like = "../first.toml"\nlabels = ["happy", "sad"]\n[fitting]\nn_epochs = 9\n', encoding="utf-8"
+    )
+    third = folder / "third.toml"
+    third.write_text('like = "second.toml"\n[model]\nkind = "knn"\n', encoding="utf-8")
+    first, recipe = find_recipe(str(tmp_path / "first.toml")), find_recipe(str(second))
+    # Tables key by key, all else whole.
+    assert (recipe.name, recipe.labels, recipe.description) == ("second", ("happy", "sad"), "my own")
+    assert (recipe.fitting.n_epochs, recipe.fitting.refit) == (9, True)
+    assert (recipe.features, recipe.model) == (first.features, first.model)
+    # What another kind of model was told means nothing to this one.
+    assert find_recipe(str(third)).model == Neighbours()
+    ours = tmp_path / "ours.toml"
+    ours.write_text('like = "ann-392"\nhop_s = 0.25\n', encoding="utf-8")
+    assert replace(find_recipe("ann-392"), name="ours", hop_s=0.25, reported=None) == find_recipe(str(ours))
+
+
+@pytest.mark.parametrize(
+    ("like", "wanted"),
+    [
+        ('"ann-39"', "mine.toml: like: there is no recipe 'ann-39'; did you mean 'ann-392'? there are: "),
+        ("3", "mine.toml: like is 3; wanted a recipe's name, or the path of its file"),
+        ('"gone.toml"', "gone.toml: No such file or directory; wanted a recipe's TOML file"),
+        ('"mine.toml"', "mine.toml: like is 'mine.toml', which is like this one; wanted another"),
+        ('"other.toml"', "other.toml: like is 'mine.toml', which is like this one; wanted another"),
+    ],
+)
+def test_a_recipe_that_is_like_no_other_is_refused(like: str, wanted: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f"like = {like}\n", encoding="utf-8")
+    (tmp_path / "other.toml").write_text('like = "mine.toml"\n', encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        find_recipe(str(path))
     assert wanted in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 """Where the recipes that come with the program are."""
 SUFFIX = ".toml"
+LIKE = "like"
+"""Key of a file that names the recipe whose keys it takes over, but for those that it has itself."""
 _BALANCES = ("none", "oversample", "downsample", "class-weights")
 _SECTIONS: dict[str, Any] = {
     "model": Network | Estimator,
@@ -67,16 +69,7 @@ def find_recipe(name_or_path: str) -> Recipe:
     SettingsError
         Where there is none, or it cannot be used; the message says what is wrong with it.
     """
-    if name_or_path in recipe_names():
-        return read_recipe(FOLDER / f"{name_or_path}{SUFFIX}")
-    if name_or_path.endswith(SUFFIX):
-        return read_recipe(Path(name_or_path))
-    near = get_close_matches(name_or_path, recipe_names(), n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise SettingsError(
-        f"there is no recipe {name_or_path!r}; {hint}there are: {', '.join(recipe_names())}. Give one of "
-        f"these, or the path of a file that ends in {SUFFIX}"
-    )
+    return read_recipe(_find(name_or_path, Path()))
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -87,16 +80,83 @@ def read_recipe(path: Path) -> Recipe:
     SettingsError
         Where it cannot be read, is no TOML, holds a key that is not known or a value that cannot be used.
     """
+    plain = _read_plain(path)
+    try:
+        return parse_recipe(path.stem, plain)
+    except (SettingsError, FeatureError) as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
+def _find(name_or_path: str, folder: Path) -> Path:
+    """Return the file of a recipe that comes with the program, or of one beside a folder's."""
+    if name_or_path in recipe_names():
+        return FOLDER / f"{name_or_path}{SUFFIX}"
+    if name_or_path.endswith(SUFFIX):
+        return folder / name_or_path
+    near = get_close_matches(name_or_path, recipe_names(), n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise SettingsError(
+        f"there is no recipe {name_or_path!r}; {hint}there are: {', '.join(recipe_names())}. Give one of "
+        f"these, or the path of a file that ends in {SUFFIX}"
+    )
+
+
+def _read_plain(path: Path, *users: Path) -> dict[str, Any]:
     try:
         plain = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; wanted a recipe's TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from None
+    return complete(path, plain, *users)
+
+
+def complete(path: Path, plain: dict[str, Any], *users: Path) -> dict[str, Any]:
+    """Return a file's keys with those that it takes over from the recipe that it says it is like.
+
+    Parameters
+    ----------
+    path
+        The file.
+    plain
+        What it holds.
+    users
+        Files that take its keys over in their turn.
+
+    Raises
+    ------
+    SettingsError
+        Where there is no such recipe, it cannot be read, or it is like this one.
+    """
+    if LIKE not in plain:
+        return plain
+    own = {key: value for key, value in plain.items() if key != LIKE}
+    like = plain[LIKE]
+    if not isinstance(like, str):
+        raise SettingsError(f"{path}: {LIKE} is {like!r}; wanted a recipe's name, or the path of its file")
     try:
-        return parse_recipe(path.stem, plain)
-    except (SettingsError, FeatureError) as error:
-        raise SettingsError(f"{path}: {error}") from None
+        other = _find(like, path.parent)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {LIKE}: {error}") from None
+    if other.resolve() in {file.resolve() for file in (path, *users)}:
+        raise SettingsError(f"{path}: {LIKE} is {like!r}, which is like this one; wanted another")
+    taken = _read_plain(other, path, *users)
+    # What was published is said of the other alone.
+    taken.pop("reported", None)
+    return _change(taken, own)
+
+
+def _change(taken: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return one table with the keys of another put in their places; tables within them likewise."""
+    if own.get("kind", taken.get("kind")) != taken.get("kind"):
+        # Of another kind: the keys of this one mean nothing to it.
+        return own
+    both = {key: (taken[key], value) for key, value in own.items() if key in taken}
+    changed = {
+        key: _change(*pair) if all(isinstance(one, dict) for one in pair) else pair[1]
+        for key, pair in both.items()
+    }
+    return {**taken, **own, **changed}
 
 
 def parse_recipe(name: str, plain: Mapping[str, Any]) -> Recipe:

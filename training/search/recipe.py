@@ -12,7 +12,7 @@ import msgspec
 
 from realtime.errors import SettingsError, TrainingError
 from training.recipes import Recipe, find_recipe, parse_recipe, recipe_names
-from training.recipes.read import FOLDER, SUFFIX
+from training.recipes.read import FOLDER, LIKE, SUFFIX, complete
 from training.recipes.schema import Ensemble
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Source:
     text
         Its text, comments and all.
     plain
-        Its values.
+        Its values, and those that it takes over from another.
     recipe
         What they say.
     """
@@ -69,7 +69,7 @@ def read_source(name_or_path: str) -> Source:
     recipe = find_recipe(name_or_path)
     path = FOLDER / f"{name_or_path}{SUFFIX}" if name_or_path in recipe_names() else Path(name_or_path)
     text = path.read_text(encoding="utf-8")
-    return Source(path, text, tomllib.loads(text), recipe)
+    return Source(path, text, complete(path, tomllib.loads(text)), recipe)
 
 
 def keys_of(recipe: Recipe) -> dict[str, Any]:
@@ -132,9 +132,13 @@ def write_found(path: Path, source: Source, values: Mapping[str, Value], comment
         override(document, source.recipe, key, value)
     # That is what its authors say of theirs.
     document.pop("reported", None)
+    like = document.get(LIKE, "")
+    if like.endswith(SUFFIX):
+        # The new file may lie elsewhere.
+        document[LIKE] = str((source.path.parent / like).resolve())
     head = "".join(f"# {line}".rstrip() + "\n" for line in comments)
     text = f"{head}\n{tomlkit.dumps(document)}"
-    assert parse_recipe(path.stem, tomllib.loads(text))
+    assert parse_recipe(path.stem, complete(path, tomllib.loads(text)))
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -330,6 +330,23 @@ def test_the_recipe_found_is_one(source: Source, tmp_path: Path) -> None:
     assert recipe.reported is None
 
 
+def test_what_is_found_of_a_recipe_that_is_like_another(tmp_path: Path) -> None:
+    (tmp_path / "forest.toml").write_text(FOREST, encoding="utf-8")
+    own = tmp_path / "own.toml"
+    own.write_text('like = "forest.toml"\n# Wider.\nhop_s = 0.25\n', encoding="utf-8")
+    source = read_source(str(own))
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    write_found(folder / "best.toml", source, {"model.max_depth": 3, "features.families.0.n": 5}, ["Found."])
+    recipe = read_recipe(folder / "best.toml")
+    plain = dict(tomllib.loads(FOREST))
+    del plain["reported"]
+    override(plain, source.recipe, "model.max_depth", 3)
+    override(plain, source.recipe, "features.families.0.n", 5)
+    assert digest(recipe) == digest(parse_recipe("best", plain | {"hop_s": 0.25}))
+    assert "# Wider." in (folder / "best.toml").read_text()
+
+
 def call(*words: str) -> None:
     parser = argparse.ArgumentParser()
     command.add(parser.add_subparsers())
