@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 import os
 import threading
 import time
@@ -45,6 +46,8 @@ _DEGRADING_CODE = (*_VARYING_CODE, "conditions.py")
 _CLIPS_PER_TASK = 8
 _MANY_BYTES = 1 << 28
 """Features of more than this are better shared between processes than sent to each."""
+_ROWS_AT_ONCE = 1024
+"""Rows of such features that are written together."""
 _IN_USE = "in-use-"
 _LEFT_BEHIND_S = 7 * 86_400
 
@@ -241,21 +244,24 @@ def extract(
     return _join([found.pop(index) for index in range(len(clips))], recipe.features)
 
 
-def with_copies(clips: Windows, copies: Windows) -> Windows:
-    """Return the windows of clips and of their copies together, ordered by clip, then by copy."""
+def with_copies(clips: Windows, copies: Windows, folder: Path) -> Windows:
+    """Return windows of clips and of their copies, ordered by clip, then by copy; kept as `on_disk` does."""
     order = np.lexsort((np.concatenate((clips.copy, copies.copy)), np.concatenate((clips.clip, copies.clip))))
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    own, others = place[: len(clips.clip)], place[len(clips.clip) :]
 
-    def merge(name: str) -> npt.NDArray[Any]:
+    def take(name: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         first, second = getattr(clips, name), getattr(copies, name)
-        # Each to its place: joined and then sorted, gigabytes of features would be held once more.
-        merged = np.empty((len(order), *first.shape[1:]), dtype=first.dtype)
-        merged[own], merged[others] = first, second
-        return merged
+        taken = np.empty((len(rows), *first.shape[1:]), dtype=first.dtype)
+        own = rows < len(first)
+        taken[own], taken[~own] = first[rows[own]], second[rows[~own] - len(first)]
+        return taken
 
-    return Windows(*(merge(name) for name in ("clip", "copy", "features", "voiced")))
+    # Each to its place: joined and then sorted, gigabytes of features would be held once more.
+    features = _share(
+        (len(order), *clips.features.shape[1:]), lambda part: take("features", order[part]), folder
+    )
+    if features is None:
+        features = take("features", order)
+    return Windows(take("clip", order), take("copy", order), features, take("voiced", order))
 
 
 def on_disk(windows: Windows, folder: Path) -> Windows:
@@ -271,22 +277,33 @@ def on_disk(windows: Windows, folder: Path) -> Windows:
     folder
         Where the file is to lie.
     """
-    if windows.features.nbytes < _MANY_BYTES:
-        return windows
+    features = _share(windows.features.shape, lambda part: windows.features[part], folder)
+    return windows if features is None else replace(windows, features=features)
+
+
+def _share(shape: tuple[int, ...], read: Callable[[slice], FloatArray], folder: Path) -> FloatArray | None:
+    """Return features in a file, written a part at a time; None where they are few, or there is no room."""
+    n_bytes = math.prod(shape) * np.dtype(np.float32).itemsize
+    if n_bytes < _MANY_BYTES:
+        return None
     path = folder / f"{_IN_USE}{os.getpid()}-{uuid.uuid4().hex[:8]}.npy"
+    head = {"descr": "<f4", "fortran_order": False, "shape": shape}
     try:
         # What was left behind by a process that was killed.
         for other in folder.glob(f"{_IN_USE}*.npy"):
             if time.time() - other.stat().st_mtime > _LEFT_BEHIND_S:
                 other.unlink(missing_ok=True)
-        np.save(path, windows.features)
-        features = np.load(path, mmap_mode="r")
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, head)  # type: ignore[no-untyped-call]
+            for first in range(0, shape[0], _ROWS_AT_ONCE):
+                part = read(slice(first, first + _ROWS_AT_ONCE))
+                file.write(np.ascontiguousarray(part, dtype="<f4").data)
+        features: FloatArray = np.load(path, mmap_mode="r")
     except OSError:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-        return windows
+        _remove(path)
+        return None
     weakref.finalize(features, _remove, path)
-    return replace(windows, features=features)
+    return features
 
 
 def _remove(path: Path) -> None:
@@ -374,7 +391,8 @@ def _row_type(plan: _Plan) -> np.dtype[np.void]:
 def _load(path: Path, plan: _Plan) -> npt.NDArray[np.void] | None:
     """Return what is kept of a clip, or None where it is missing or was cut short by a full disk."""
     try:
-        table: npt.NDArray[np.void] = np.load(path, allow_pickle=False)
+        # Read as it is copied: there are gigabytes of them, and the system may forget what it has read.
+        table: npt.NDArray[np.void] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     return table if table.dtype == _row_type(plan) else None

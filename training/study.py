@@ -202,9 +202,10 @@ def gather(
             )
         )
         watcher.end()
-    windows = dataset.with_copies(*tables) if len(tables) > 1 else tables[0]
+    plain, *copies = tables
+    windows = dataset.with_copies(plain, copies[0], cache) if copies else dataset.on_disk(plain, cache)
+    del plain, copies
     tables.clear()
-    windows = dataset.on_disk(windows, cache)
     known = np.asarray([[label in corpus.labels[clip.corpus] for label in recipe.labels] for clip in clips])
     labels = np.asarray([recipe.labels.index(clip.label) for clip in clips], dtype=np.int64)
     speakers = sorted({clip.speaker for clip in clips})

@@ -102,7 +102,7 @@ def test_copies_differ_from_the_clip_and_from_each_other(
     plain = extract(recipe, clips, tmp_path)
     varied = extract(recipe, clips, tmp_path, copies())
     assert set(varied.copy) == {1, 2}
-    together = dataset.with_copies(plain, varied)
+    together = dataset.with_copies(plain, varied, tmp_path)
     assert set(together.copy) == {0, 1, 2}
     assert (np.diff(together.clip * 3 + together.copy) >= 0).all()
     firsts = [together.features[(together.clip == 0) & (together.copy == copy)][0] for copy in range(3)]
@@ -362,3 +362,18 @@ def test_many_features_lie_in_a_file_that_goes_with_them(
     gc.collect()
     assert not path.exists()
     assert dataset.on_disk(windows, tmp_path / "missing") is windows
+
+
+def test_many_windows_of_copies_lie_on_disk_too(
+    recipe: Recipe, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = extract(recipe, clips, tmp_path / "cache"), extract(recipe, clips, tmp_path / "cache", copies())
+    expected = dataset.with_copies(*both, tmp_path)
+    assert not list(tmp_path.glob("in-use-*.npy"))
+    monkeypatch.setattr(dataset, "_MANY_BYTES", 0)
+    monkeypatch.setattr(dataset, "_ROWS_AT_ONCE", 7)
+    found = dataset.with_copies(*both, tmp_path)
+    assert len(list(tmp_path.glob("in-use-*.npy"))) == 1
+    without_room = dataset.with_copies(*both, tmp_path / "missing")
+    assert same(found, expected)
+    assert same(without_room, expected)
