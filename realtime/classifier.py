@@ -13,6 +13,7 @@ import numpy as np
 
 from realtime import artifact
 from realtime.errors import ClassifierError
+from realtime.heap import keep_freed
 from realtime.loaded import LoadedModel
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def load(name_or_path: str | os.PathLike[str] = artifact.DEFAULT_MODEL) -> Loade
     >>> model.labels[:3]
     ('neutral', 'calm', 'happy')
     """
+    keep_freed()
     source = artifact.read(artifact.find(name_or_path))
     if source.card.runtime == "skops":
         from realtime.estimator import Estimator  # noqa: PLC0415 - most models are networks

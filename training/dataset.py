@@ -23,6 +23,7 @@ import realtime
 from realtime.activity import hears_voice
 from realtime.errors import CorpusError, SourceError
 from realtime.features import FeatureSpec, WindowExtractor
+from realtime.heap import keep_freed
 from realtime.sources.file import FileSource
 from training import augmentation
 from training.augmentation import clip_rng, degrade, noise_digest, vary
@@ -357,6 +358,7 @@ def read_clip(path: Path, sample_rate: int) -> FloatArray:
 
 @lru_cache(maxsize=8)
 def _extractor(features: FeatureSpec, window: int, hop: int, _thread: int) -> WindowExtractor:
+    keep_freed()
     return WindowExtractor(features, window=window, hop=hop)
 
 
