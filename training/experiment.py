@@ -137,9 +137,7 @@ def _train(gathered: Study, task: Task, workers: Workers, *, fresh: bool, watche
     recipe = gathered.recipe
     if recipe.trainings > 1 and (workers.n_jobs > 1 or workers.cluster is not None):
         watcher.begin("trainings", recipe.trainings)
-        ((_, fitted),) = study.train_all(
-            gathered, [task], workers, fresh=fresh, advance=lambda name: watcher.advance(note=name)
-        )
+        ((_, fitted),) = study.train_all(gathered, [task], workers, fresh=fresh, advance=watcher.advance)
         return fitted
     watcher.begin("training", len(recipe.members) * recipe.fitting.n_epochs if recipe.is_network else 1)
 

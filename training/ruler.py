@@ -139,11 +139,9 @@ def measure(
         Where a model cannot be trained.
     """
     tasks = protocols.plan(study.corpus, own, asked, seeds)
-    watcher.begin(f"{', '.join(asked)}: models", len(tasks))
-    trained = []
-    for task, fitted in train_all(study, tasks, workers, fresh=fresh):
-        watcher.advance(note=task.name)
-        trained.append(Trained(task, fitted))
+    watcher.begin(f"{', '.join(asked)}: models", len(tasks) * study.recipe.trainings)
+    found = train_all(study, tasks, workers, fresh=fresh, advance=watcher.advance)
+    trained = [Trained(task, fitted) for task, fitted in found]
     watcher.end()
     # In the order of the plan, whoever was done first.
     trained.sort(key=lambda one: [task.name for task in tasks].index(one.task.name))

@@ -247,7 +247,7 @@ def train_all(
     workers: Workers,
     *,
     fresh: bool = False,
-    advance: Callable[[str], None] = lambda _name: None,
+    advance: Callable[[int, str], None] = lambda _n, _name: None,
 ) -> Iterator[tuple[Task, Fitted]]:
     """Yield each task with its model, as each is done; those that are kept from before come first.
 
@@ -262,7 +262,7 @@ def train_all(
     fresh
         Train again, also what is kept.
     advance
-        Told the name of each training as it is done.
+        Told how many more trainings are done, and whose: all of a model that was kept.
 
     Raises
     ------
@@ -275,6 +275,7 @@ def train_all(
     for task in tasks:
         kept = None if fresh else store.load(study.path(task))
         if kept is not None:
+            advance(study.recipe.trainings, task.name)
             yield task, kept
         elif study.recipe.trainings > 1:
             once, missing[task.name] = _trainings(study, task)
@@ -283,7 +284,7 @@ def train_all(
     jobs = [_Job(once, one, fresh, name) for name, trainings in missing.items() for one in trainings]
     found: dict[str, dict[str, Fitted]] = {name: {} for name in missing}
     for model, name, fitted in workers.map(_train, jobs):
-        advance(name)
+        advance(1, name)
         found[model][name] = fitted
         if len(found[model]) == len(missing[model]):
             task, done = by_name[model], found.pop(model)

@@ -66,11 +66,11 @@ def test_trainings_are_shared_out(gathered: Study, tmp_path: Path) -> None:
     tasks = [protocols.shipped(gathered.corpus, seed) for seed in (42, 45)]
     expected = [study.train_one(gathered, task) for task in tasks]
     study.train_one(elsewhere, tasks[1])
-    names: list[str] = []
-    found = list(study.train_all(elsewhere, tasks, Workers(2), advance=names.append))
+    done: list[tuple[int, str]] = []
+    found = list(study.train_all(elsewhere, tasks, Workers(2), advance=lambda *one: done.append(one)))
     # What is kept comes first, and nobody trains it again.
     assert [task for task, _ in found] == tasks[::-1]
-    assert sorted(names) == [f"shipped-seed-{seed}" for seed in (42, 43, 44)]
+    assert sorted(done) == [*((1, f"shipped-seed-{seed}") for seed in (42, 43, 44)), (3, "shipped-seed-45")]
     for (_, one), other in zip(found, expected[::-1], strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
         assert one.temperature == other.temperature
