@@ -8,7 +8,7 @@ import pytest
 
 from realtime.errors import TrainingError
 from realtime.loaded import temper
-from training import protocols, study
+from training import protocols, store, study
 from training.commands.evaluate import _seeds
 from training.fit import predict, rebuild
 from training.joining import join
@@ -63,18 +63,19 @@ def test_all_trainings_are_asked(gathered: Study, monkeypatch: pytest.MonkeyPatc
 
 def test_trainings_are_shared_out(gathered: Study, tmp_path: Path) -> None:
     elsewhere = replace(gathered, cache=tmp_path)
-    tasks = [protocols.shipped(gathered.corpus, seed) for seed in (42, 45)]
-    expected = [study.train_one(gathered, task) for task in tasks]
-    study.train_one(elsewhere, tasks[1])
+    first, second = (protocols.shipped(gathered.corpus, seed) for seed in (42, 45))
+    expected = study.train_one(gathered, first)
+    store.save(elsewhere.path(second), expected)
     done: list[tuple[int, str]] = []
-    found = list(study.train_all(elsewhere, tasks, Workers(2), advance=lambda *one: done.append(one)))
+    found = study.train_all(elsewhere, [first, second], Workers(2), advance=lambda *one: done.append(one))
     # What is kept comes first, and nobody trains it again.
-    assert [task for task, _ in found] == tasks[::-1]
-    assert sorted(done) == [*((1, f"shipped-seed-{seed}") for seed in (42, 43, 44)), (3, "shipped-seed-45")]
-    for (_, one), other in zip(found, expected[::-1], strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
-        assert one.temperature == other.temperature
-    assert elsewhere.path(tasks[0]).exists()
+    (kept, _), (task, fitted) = found
+    assert (kept, task) == (second, first)
+    assert done[0] == (3, "shipped-seed-45")
+    assert sorted(done[1:]) == [(1, f"shipped-seed-{seed}") for seed in (42, 43, 44)]
+    assert all(np.array_equal(a, b) for a, b in zip(fitted.weights, expected.weights, strict=True))
+    assert fitted.temperature == expected.temperature
+    assert elsewhere.path(first).exists()
 
 
 def test_a_model_that_is_trained_often_shares_trainings_with_one_that_is_not(gathered: Study) -> None:
