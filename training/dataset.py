@@ -14,7 +14,7 @@ import weakref
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,8 @@ _DEGRADING_CODE = (*_VARYING_CODE, "conditions.py")
 _CLIPS_PER_TASK = 8
 _MANY_BYTES = 1 << 28
 """Features of more than this are better shared between processes than sent to each."""
+_LARGE_BYTES = 1 << 18
+"""A clip's table of more than this, as those of many copies, is not held in memory with all others."""
 _ROWS_AT_ONCE = 1024
 """Rows of such features that are written together."""
 _IN_USE = "in-use-"
@@ -393,8 +395,9 @@ def _row_type(plan: _Plan) -> np.dtype[np.void]:
 def _load(path: Path, plan: _Plan) -> npt.NDArray[np.void] | None:
     """Return what is kept of a clip, or None where it is missing or was cut short by a full disk."""
     try:
-        # Read as it is copied: there are gigabytes of them, and the system may forget what it has read.
-        table: npt.NDArray[np.void] = np.load(path, mmap_mode="r", allow_pickle=False)
+        # Read as it is copied, where it is large: what was read of a file the system may forget again.
+        mode: Literal["r"] | None = "r" if path.stat().st_size > _LARGE_BYTES else None
+        table: npt.NDArray[np.void] = np.load(path, mmap_mode=mode, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     return table if table.dtype == _row_type(plan) else None

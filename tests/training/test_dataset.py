@@ -224,7 +224,11 @@ def test_the_code_that_is_looked_at_is_there() -> None:
     assert all((folder / name).is_file() for name in dataset._DEGRADING_CODE)
 
 
-def test_what_is_damaged_on_disk_is_computed_again(recipe: Recipe, clips: list[Clip], tmp_path: Path) -> None:
+@pytest.mark.parametrize("large_bytes", [dataset._LARGE_BYTES, 0])
+def test_what_is_damaged_on_disk_is_computed_again(
+    recipe: Recipe, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large_bytes: int
+) -> None:
+    monkeypatch.setattr(dataset, "_LARGE_BYTES", large_bytes)
     first = extract(recipe, clips, tmp_path)
     for n, path in enumerate(kept(tmp_path)):
         os.truncate(path, n * 40)
