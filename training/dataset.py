@@ -258,7 +258,7 @@ def with_copies(clips: Windows, copies: Windows, folder: Path) -> Windows:
         taken[own], taken[~own] = first[rows[own]], second[rows[~own] - len(first)]
         return taken
 
-    # Each to its place: joined and then sorted, gigabytes of features would be held once more.
+    # A part at a time: all at once, gigabytes of features would be held once more.
     features = _share(
         (len(order), *clips.features.shape[1:]), lambda part: take("features", order[part]), folder
     )

@@ -202,9 +202,10 @@ def gather(
             )
         )
         watcher.end()
-    plain, *copies = tables
-    windows = dataset.with_copies(plain, copies[0], cache) if copies else dataset.on_disk(plain, cache)
-    del plain, copies
+    copied = len(tables) > 1
+    windows = (
+        dataset.with_copies(tables[0], tables[1], cache) if copied else dataset.on_disk(tables[0], cache)
+    )
     tables.clear()
     known = np.asarray([[label in corpus.labels[clip.corpus] for label in recipe.labels] for clip in clips])
     labels = np.asarray([recipe.labels.index(clip.label) for clip in clips], dtype=np.int64)
@@ -269,18 +270,16 @@ def train_all(
     TrainingError
         Where a loss is no number any more, or the disk is full.
     """
+    once = _once(study)
     missing: dict[str, tuple[Task, ...]] = {}
-    by_name = {task.name: task for task in tasks}
-    once = study
     for task in tasks:
         kept = None if fresh else store.load(study.path(task))
-        if kept is not None:
+        if kept is None:
+            missing[task.name] = _trainings(study, task)
+        else:
             advance(study.recipe.trainings, task.name)
             yield task, kept
-        elif study.recipe.trainings > 1:
-            once, missing[task.name] = _trainings(study, task)
-        else:
-            missing[task.name] = (task,)
+    by_name = {task.name: task for task in tasks}
     jobs = [_Job(once, one, fresh, name) for name, trainings in missing.items() for one in trainings]
     found: dict[str, dict[str, Fitted]] = {name: {} for name in missing}
     for model, name, fitted in workers.map(_train, jobs):
@@ -306,8 +305,9 @@ def train_one(
     if kept is not None:
         return kept
     if study.recipe.trainings > 1:
-        once, trainings = _trainings(study, task)
-        return _join(study, task, [train_one(once, one, fresh=fresh, watch=watch) for one in trainings])
+        once = _once(study)
+        found = [train_one(once, one, fresh=fresh, watch=watch) for one in _trainings(study, task)]
+        return _join(study, task, found)
     unfinished = path.with_suffix(".unfinished.npz")
     if fresh:
         forget(unfinished)
@@ -317,18 +317,20 @@ def train_one(
     return fitted
 
 
-def _trainings(study: Study, task: Task) -> tuple[Study, tuple[Task, ...]]:
-    """Return the models that a task's model is made of, where its members are trained several times.
-
-    Those are of the recipe that has one training, from one seed after the other.
-    """
+def _once(study: Study) -> Study:
+    """Return the study of the recipe with one training of each member, whose models others are made of."""
     model = study.recipe.model
-    assert isinstance(model, Ensemble)
+    if not isinstance(model, Ensemble) or model.trainings == 1:
+        return study
     recipe = replace(study.recipe, model=model.once)
-    once = replace(study, recipe=recipe, digest=_digest(recipe, _variations(recipe)))
+    return replace(study, recipe=recipe, digest=_digest(recipe, _variations(recipe)))
+
+
+def _trainings(study: Study, task: Task) -> tuple[Task, ...]:
+    """Return the models, of `_once`, that a task's model is made of: of one seed after the other."""
     stem = task.name.removesuffix(str(task.seed))
-    seeds = range(task.seed, task.seed + model.trainings)
-    return once, tuple(replace(task, name=f"{stem}{seed}", seed=seed) for seed in seeds)
+    seeds = range(task.seed, task.seed + study.recipe.trainings)
+    return tuple(replace(task, name=f"{stem}{seed}", seed=seed) for seed in seeds)
 
 
 def _join(study: Study, task: Task, found: Sequence[Fitted]) -> Fitted:

@@ -69,7 +69,7 @@ def find_recipe(name_or_path: str) -> Recipe:
     SettingsError
         Where there is none, or it cannot be used; the message says what is wrong with it.
     """
-    return read_recipe(_find(name_or_path, Path()))
+    return read_recipe(find_file(name_or_path))
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -87,8 +87,14 @@ def read_recipe(path: Path) -> Recipe:
         raise SettingsError(f"{path}: {error}") from None
 
 
-def _find(name_or_path: str, folder: Path) -> Path:
-    """Return the file of a recipe that comes with the program, or of one beside a folder's."""
+def find_file(name_or_path: str, folder: Path = Path()) -> Path:
+    """Return the file of a recipe that comes with the program, or of one by its path from a folder.
+
+    Raises
+    ------
+    SettingsError
+        Where it is neither a name nor the path of such a file, which may be missing.
+    """
     if name_or_path in recipe_names():
         return FOLDER / f"{name_or_path}{SUFFIX}"
     if name_or_path.endswith(SUFFIX):
@@ -135,7 +141,7 @@ def complete(path: Path, plain: dict[str, Any], *users: Path) -> dict[str, Any]:
     if not isinstance(like, str):
         raise SettingsError(f"{path}: {LIKE} is {like!r}; wanted a recipe's name, or the path of its file")
     try:
-        other = _find(like, path.parent)
+        other = find_file(like, path.parent)
     except SettingsError as error:
         raise SettingsError(f"{path}: {LIKE}: {error}") from None
     if other.resolve() in {file.resolve() for file in (path, *users)}:
@@ -148,15 +154,17 @@ def complete(path: Path, plain: dict[str, Any], *users: Path) -> dict[str, Any]:
 
 def _change(taken: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """Return one table with the keys of another put in their places; tables within them likewise."""
-    if own.get("kind", taken.get("kind")) != taken.get("kind"):
+    if "kind" in own and own["kind"] != taken.get("kind"):
         # Of another kind: the keys of this one mean nothing to it.
         return own
-    both = {key: (taken[key], value) for key, value in own.items() if key in taken}
-    changed = {
-        key: _change(*pair) if all(isinstance(one, dict) for one in pair) else pair[1]
-        for key, pair in both.items()
-    }
-    return {**taken, **own, **changed}
+    changed = dict(taken)
+    for key, value in own.items():
+        before = taken.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            changed[key] = _change(before, value)
+        else:
+            changed[key] = value
+    return changed
 
 
 def parse_recipe(name: str, plain: Mapping[str, Any]) -> Recipe:

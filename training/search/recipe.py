@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from realtime.errors import SettingsError, TrainingError
-from training.recipes import Recipe, find_recipe, parse_recipe, recipe_names
-from training.recipes.read import FOLDER, LIKE, SUFFIX, complete
+from training.recipes import Recipe, parse_recipe, read_recipe
+from training.recipes.read import LIKE, SUFFIX, complete, find_file
 from training.recipes.schema import Ensemble
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ def read_source(name_or_path: str) -> Source:
     SettingsError
         Where there is none, or it cannot be used.
     """
-    recipe = find_recipe(name_or_path)
-    path = FOLDER / f"{name_or_path}{SUFFIX}" if name_or_path in recipe_names() else Path(name_or_path)
+    path = find_file(name_or_path)
+    recipe = read_recipe(path)
     text = path.read_text(encoding="utf-8")
     return Source(path, text, complete(path, tomllib.loads(text)), recipe)
 
@@ -135,7 +135,7 @@ def write_found(path: Path, source: Source, values: Mapping[str, Value], comment
     like = document.get(LIKE, "")
     if like.endswith(SUFFIX):
         # The new file may lie elsewhere.
-        document[LIKE] = str((source.path.parent / like).resolve())
+        document[LIKE] = str(find_file(like, source.path.parent).resolve())
     head = "".join(f"# {line}".rstrip() + "\n" for line in comments)
     text = f"{head}\n{tomlkit.dumps(document)}"
     assert parse_recipe(path.stem, complete(path, tomllib.loads(text)))
