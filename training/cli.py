@@ -31,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"tonewatch-train: {error}", file=sys.stderr)
         return _EXIT_ERROR
     except KeyboardInterrupt:
-        print(
-            "tonewatch-train: interrupted; what was done is kept: the same command goes on from there",
-            file=sys.stderr,
-        )
+        # With --fresh it would begin anew once more.
+        without = " without --fresh" if getattr(arguments, "fresh", False) else ""
+        said = f"interrupted; what was done is kept: the same command{without} goes on from there"
+        print(f"tonewatch-train: {said}", file=sys.stderr)
         return _EXIT_INTERRUPT
     return 0
 

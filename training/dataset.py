@@ -302,9 +302,12 @@ def _share(shape: tuple[int, ...], read: Callable[[slice], FloatArray], folder: 
                 part = read(slice(first, first + _ROWS_AT_ONCE))
                 file.write(np.ascontiguousarray(part, dtype="<f4").data)
         features: FloatArray = np.load(path, mmap_mode="r")
-    except OSError:
+    except BaseException as error:
+        # Interrupted too: it may be gigabytes.
         _remove(path)
-        return None
+        if isinstance(error, OSError):
+            return None
+        raise
     weakref.finalize(features, _remove, path)
     return features
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -108,7 +109,8 @@ def merge(old: Evaluation | None, new: Evaluation) -> Evaluation:
         for name, units in new.scores.items()
     }
     seeds = new.seeds | {name: sorted(old.seeds[name] + new.seeds[name]) for name in added}
-    thresholds, coverage = new.thresholds or old.thresholds, new.coverage or old.coverage
+    told = new if "speaker" in measured else old
+    thresholds, coverage = told.thresholds, told.coverage
     if "speaker" in added:
         n_seeds = [len(old.seeds["speaker"]), len(new.seeds["speaker"])]
         thresholds = mean_thresholds([old.thresholds, new.thresholds], n_seeds)
@@ -193,6 +195,27 @@ def write(folder: Path, evaluation: Evaluation) -> None:
         put(path, encode(evaluation))
     except OSError as error:
         raise TrainingError(f"{path}: {error.strerror}; wanted to write scores there") from None
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename the evaluation in a folder, so that another takes its place and it is not lost.
+
+    Returns
+    -------
+    Path
+        Where it is now: named by its contents.
+
+    Raises
+    ------
+    TrainingError
+        Where it cannot be renamed.
+    """
+    path = folder / SCORES_FILE
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+        return path.replace(path.with_stem(f"{path.stem}-{digest}"))
+    except OSError as error:
+        raise TrainingError(f"{path}: {error.strerror}; wanted to rename it, to write others") from None
 
 
 def into_card(card: Card, evaluation: Evaluation) -> Card:

@@ -175,12 +175,16 @@ def present_folds(clips: Sequence[Clip], folds: Sequence[Sequence[str]]) -> tupl
 def shipped_inner(clips: Sequence[Clip], folds: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Return the inner speakers of a model to ship.
 
-    Of RAVDESS these are `SHIPPED_INNER`, where all are there; of each other corpus those of its last fold.
+    Of RAVDESS these are `SHIPPED_INNER`, where all are there; of each other corpus those of its last fold,
+    but nobody of a corpus of one voice beside others: it would not be learnt at all.
     """
     inner: list[str] = []
-    for corpus in sorted({clip.corpus for clip in clips}):
+    corpora = sorted({clip.corpus for clip in clips})
+    for corpus in corpora:
         own = [clip for clip in clips if clip.corpus == corpus]
         speakers = {clip.speaker for clip in own}
+        if len(speakers) == 1 and len(corpora) > 1:
+            continue
         inner += SHIPPED_INNER if speakers.issuperset(SHIPPED_INNER) else _last_fold(own, folds)
     return tuple(inner)
 

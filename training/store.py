@@ -55,9 +55,10 @@ def load(path: Path) -> Fitted | None:
         # Opened here: of a damaged archive NumPy leaves the file open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
+        n_weights = sum(name.startswith("weight_") for name in arrays)
         return Fitted(
             preprocessing=Preprocessing(arrays["selected"], arrays["mean"], arrays["scale"]),
-            weights=tuple(arrays[name] for name in sorted(arrays) if name.startswith("weight_")),
+            weights=tuple(arrays[f"weight_{i:03d}"] for i in range(n_weights)),
             temperature=float(arrays["temperature"]),
             n_windows=int(arrays["n_windows"]),
             importances=arrays["importances"],

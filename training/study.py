@@ -137,6 +137,8 @@ class Study:
         """Return what of a recording decides about a model that is trained on it."""
         clip = self.clips[index]
         said = f"{self.digests[index]} {clip.label} {self.examples.known[index].tolist()}"
+        if self.recipe.speakers is not None:
+            said += f" {clip.speaker}"
         return f"{said} {clip.intensity}" if self.recipe.tells_intensity else said
 
 

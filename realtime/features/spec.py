@@ -235,7 +235,7 @@ def _family(plain: object) -> AnyFamily:
     if not isinstance(plain, dict):
         raise FeatureError(f"a family is {plain!r}; wanted an object with its kind")
     kind = plain.get("kind")
-    if kind not in _BY_KIND:
+    if not isinstance(kind, str) or kind not in _BY_KIND:
         raise FeatureError(f"unknown family {kind!r}; wanted one of {', '.join(sorted(_BY_KIND))}")
     family = _BY_KIND[kind]
     values = {key: value for key, value in plain.items() if key != "kind"}

@@ -188,6 +188,7 @@ def test_what_users_can_set_right_is_one_line_and_code_2(
     [
         (["fit", "--seed", "-1"], "--seed is -1; wanted a whole number from 0 to 2147483647"),
         (["fit", "--seed", "2147483648"], "--seed is 2147483648; wanted a whole number from 0 to"),
+        (["search", "--seed", "4294967296"], "--seed is 4294967296; wanted a whole number from 0 to"),
         (["evaluate", "--seeds", "0"], "--seeds is 0; wanted a whole number from 1 up"),
         (["evaluate", "--protocols", "random,speakers"], "there is no protocol 'speakers'"),
         (["evaluate", "--protocols", "random,speakers"], "did you mean 'speaker'?"),
@@ -299,6 +300,26 @@ def test_a_recipes_way_through_the_commands(
     assert set(card.scores) == {*found.scores, "kfold"}
     assert card.scores["kfold"]["clips"]["all"].n_seeds == 2
     assert "--protocols kfold" in card.scores_note
+
+    # Those of another recipe take their place, and they are kept beside them.
+    before = (model / "scores.json").read_bytes()
+    (here / "forest.toml").write_text(FOREST.replace("max_depth = 6", "max_depth = 5"), encoding="utf-8")
+    again = with_data("evaluate", "forest.toml", "--protocols", "random", data=corpus_folder)
+    assert cli.main(again) == 0
+    out, err = capsys.readouterr()
+    assert "its scores are of another recipe or other recordings (of ravdess)" in err
+    (aside,) = model.glob("scores-*.json")
+    assert aside.name in out
+    assert aside.read_bytes() == before
+    newer = evaluation.read(model)
+    assert newer is not None
+    assert set(newer.scores) == {"random"}
+    assert set(artifact.read(model).card.scores) == {*found.scores, "kfold"}
+    # A model that cannot be read is told of before anything is measured.
+    content = (model / "card.json").read_bytes()
+    (model / "card.json").write_bytes(content[:-40])
+    assert "card.json" in refusal(capsys, *again)
+    (model / "card.json").write_bytes(content)
 
     # The report is of the model, whose scores it does not make.
     assert cli.main(["report", str(model), "--out", "elsewhere"]) == 0

@@ -343,6 +343,10 @@ def first_of(windows: Windows) -> float:
     return float(windows.features[0].flat[0])
 
 
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_many_features_lie_in_a_file_that_goes_with_them(
     recipe: Recipe, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +369,12 @@ def test_many_features_lie_in_a_file_that_goes_with_them(
     del shared
     gc.collect()
     assert not path.exists()
+    # Nothing is left by who interrupts it meanwhile.
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "ascontiguousarray", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            dataset.on_disk(windows, tmp_path)
+    assert set(tmp_path.glob("in-use-*.npy")) == {fresh}
     assert dataset.on_disk(windows, tmp_path / "missing") is windows
 
 

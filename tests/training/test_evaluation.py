@@ -87,6 +87,8 @@ def test_all_that_a_protocol_brought_goes_with_it() -> None:
     assert set(merged.scores) == {"random", "robust/quiet", "speaker", "speaker/adapted"}
     assert merged.seeds == {"random": [42], "robust": [42], "speaker": [42, 43]}
     assert merged.thresholds == {"0.6": 0.5}
+    # Who finds none leaves none of another model's.
+    assert not merge(old, make("speaker", thresholds={})).thresholds
     other = make("cross/ravdess-to-emovo/four")
     crossed = merge(make("random", "cross/ravdess-to-nemo/four"), other)
     assert set(crossed.scores) == {"random", "cross/ravdess-to-emovo/four"}

@@ -390,6 +390,18 @@ def test_defaults_stand_where_nothing_is_said() -> None:
         ({"features": FRAMES, "selection": None}, "output is 'frames'; wanted 'pooled'"),
         ({"model": {"kind": "conv", "blocks": [{"filters": 4}]}}, "output is 'pooled'; wanted 'frames'"),
         (
+            {
+                "features": FRAMES,
+                "selection": None,
+                "model": {"kind": "conv", "blocks": [{"filters": 4}, {"filters": 4, "pool": 999}]},
+            },
+            "number 2 of blocks keeps one of 999 frames, but only",
+        ),
+        (
+            {"features": {**FRAMES, "families": [{"kind": ["mel"]}]}, "selection": None},
+            "unknown family ['mel']",
+        ),
+        (
             {"features": FRAMES, "model": {"kind": "conv", "blocks": [{"filters": 4}]}},
             "method 'forest' ranks pooled features",
         ),

@@ -167,6 +167,10 @@ def test_folds_keep_the_speakers_there_are() -> None:
 def test_the_shipped_model_holds_out_a_fold_of_each_corpus() -> None:
     assert splits.shipped_inner(make_clips(), FOLDS) == ("s4", "s5")
     assert splits.shipped_inner(two_corpora(), MIXED_FOLDS) == ("a2", "b2")
+    # But a voice that is all there is of a corpus, one's own maybe, is to be learnt.
+    own = make_clips(1, prefix="me", corpus="own")
+    assert splits.shipped_inner([*two_corpora(), *own], (*MIXED_FOLDS, ("me0",))) == ("a2", "b2")
+    assert splits.shipped_inner(own, (("me0",),)) == ("me0",)
 
 
 def test_a_corpus_in_no_fold_holds_out_nobody() -> None:

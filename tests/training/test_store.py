@@ -55,6 +55,12 @@ def test_a_model_comes_back_as_it_was(fitted: Fitted, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*.*")] == ["one.npz"]
 
 
+def test_weights_of_many_networks_come_back_in_order(fitted: Fitted, tmp_path: Path) -> None:
+    many = replace(fitted, weights=tuple(np.full(1, n, dtype=np.float32) for n in range(1005)))
+    store.save(tmp_path / "one.npz", many)
+    assert_same(store.load(tmp_path / "one.npz"), many)
+
+
 def test_an_estimator_comes_back_as_it_was(fitted: Fitted, tmp_path: Path) -> None:
     # One archive of bytes, zeros at its end included; no epochs, nothing ranked.
     archive = np.frombuffer(b"PK\x03\x04 an archive\x00\x00", dtype=np.uint8)

@@ -12,6 +12,7 @@ from training import dataset, networks, protocols, recipes, store
 from training import study as studies
 from training.augmentation import CONDITIONS, Noises
 from training.dataset import AsItIs, Degraded
+from training.recipes.schema import Speakers
 from training.splits import Split
 from training.study import train_all, train_one
 from training.workers import Workers
@@ -150,6 +151,16 @@ def test_intensities_decide_where_they_are_told(study: Study) -> None:
     assert other.path(task) == study.path(task)
     telling = replace(study.recipe, fitting=msgspec.structs.replace(study.recipe.fitting, intensity=0.5))
     assert replace(other, recipe=telling).path(task) != replace(study, recipe=telling).path(task)
+
+
+def test_speakers_decide_where_the_model_gets_used_to_them(study: Study) -> None:
+    task = tasks(study)[0]
+    clips = list(study.clips)
+    clips[task.split.train[0]] = replace(clips[task.split.train[0]], speaker="another")
+    other = replace(study, corpus=replace(study.corpus, clips=tuple(clips)))
+    assert other.path(task) == study.path(task)
+    following = replace(study.recipe, speakers=Speakers())
+    assert replace(other, recipe=following).path(task) != replace(study, recipe=following).path(task)
 
 
 def test_recipes_that_tell_intensities_need_some(

@@ -29,8 +29,8 @@ _LONGEST_S = 60.0
 _N_KEPT = 512
 _SILENT = 1e-3
 """Ends that stay below this share of the peak are cut off: data sets pad short sounds to equal lengths."""
-_TAKE = re.compile(r"-[A-Z]$")
-"""ESC-50 numbers the pieces of one recording so: 1-17367-A, 1-17367-B."""
+_TAKE = re.compile(r"-[A-Z](-\d+)?$")
+"""ESC-50 letters the pieces of one recording, and puts the class behind: 1-17367-A, or 1-17367-A-10."""
 
 
 def _default_folder() -> Path:

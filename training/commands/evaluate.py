@@ -106,6 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
             _require_same_pairs(known, open_corpora(data, options.label_map(arguments)).labels)
         seeds = _missing(known, seeds)
         own, data = _corpora(arguments, list(seeds))
+    _require_card(out)
     ruler.require(list(seeds))
     with Screen() as screen:
         recordings = read_recordings(data, arguments, screen)
@@ -124,6 +125,11 @@ def run(arguments: argparse.Namespace) -> None:
                     f"{out}: its scores of cross are of other recordings; wanted the same, to add seeds to "
                     "them: leave --add out, or give another folder with --out"
                 )
+        elif known is not None and not known.is_of(digest(recipe), own, gathered.data_sha256(own)):
+            screen.warn(
+                f"{out}: its scores are of another recipe or other recordings (of "
+                f"{', '.join(known.corpora)}): as soon as there are new ones they are set aside"
+            )
         # All of them at once: what keeps the last from being split should not be told after the first.
         for protocol, own_seeds in seeds.items():
             protocols.plan(gathered.corpus, own, [protocol], own_seeds)
@@ -189,6 +195,8 @@ def _write(
             "to be added now; nothing is written: give the same command again (models that are kept are not "
             "trained again)"
         )
+    if known is not None and not known.is_of(new.recipe_sha256, new.corpora, new.data_sha256):
+        print(f"the scores of another recipe or other recordings are kept in {evaluation.set_aside(out)}")
     merged = evaluation.merge(known, new)
     evaluation.write(out, merged)
     _update_card(out, merged)
@@ -295,6 +303,20 @@ def _command(arguments: argparse.Namespace, protocol: str) -> str:
     if protocol == "cross" and arguments.cross is not None:
         words += ["--cross", arguments.cross]
     return shlex.join(words)
+
+
+def _require_card(folder: Path) -> None:
+    """Refuse a folder whose model cannot be read, in front of hours after which its card is written.
+
+    Raises
+    ------
+    ArtifactError
+        Where that is so.
+    """
+    from realtime import artifact  # noqa: PLC0415 - it loads numpy
+
+    if (folder / artifact.CARD_FILE).exists():
+        artifact.read(folder)
 
 
 def _update_card(folder: Path, evaluation: Evaluation) -> None:

@@ -6,7 +6,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realtime.errors import SettingsError
 from training.commands import options
 from training.commands.recordings import read_recordings
 from training.recipes import find_recipe
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
 _QUANTISATIONS = ("float32", "float16", "int8")
 _HOLD_OUTS = ("speakers", "clips")
-_LAST_SEED = 2**31 - 1
-"""Scikit-learn and Keras take none from twice as many on, and members of ensembles have larger ones."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -62,8 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
         For what the user can set right.
     """
     recipe = find_recipe(arguments.recipe)
-    if not 0 <= arguments.seed <= _LAST_SEED:
-        raise SettingsError(f"--seed is {arguments.seed}; wanted a whole number from 0 to {_LAST_SEED}")
+    options.check_seed(arguments.seed)
     workers = options.workers(arguments)
     out = arguments.out or Path("models", recipe.name)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DEFAULT_DATA = ("ravdess",)
+_LAST_SEED = 2**31 - 1
+"""Scikit-learn and Keras take none from twice as many on, and members of ensembles have larger ones."""
 _DATA_HELP = (
     f"a corpus: NAME ({', '.join(LAYOUTS)}; in the folder TONEWATCH_DATA or in ../shared/data), NAME=FOLDER, "
     "a folder, or a .csv file with the columns path,label,speaker"
@@ -39,6 +41,18 @@ def add_out(parser: argparse.ArgumentParser) -> None:
 def add_fresh(parser: argparse.ArgumentParser) -> None:
     """Add ``--fresh``."""
     parser.add_argument("--fresh", action="store_true", help="train everything again, also what is kept")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a ``--seed`` that something random cannot begin with.
+
+    Raises
+    ------
+    SettingsError
+        Where that is so.
+    """
+    if not 0 <= seed <= _LAST_SEED:
+        raise SettingsError(f"--seed is {seed}; wanted a whole number from 0 to {_LAST_SEED}")
 
 
 class _Collect(argparse.Action):

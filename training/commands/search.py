@@ -146,8 +146,7 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
     for flag, value in (("--trials", arguments.trials), ("--folds", arguments.folds)):
         if value < 1:
             raise SettingsError(f"{flag} is {value}; wanted a whole number from 1 up")
-    if arguments.seed < 0:
-        raise SettingsError(f"--seed is {arguments.seed}; wanted a whole number from 0 up")
+    options.check_seed(arguments.seed)
     if arguments.timeout_s is not None and not arguments.timeout_s > 0:
         raise SettingsError(f"--timeout-s is {arguments.timeout_s:g}; wanted seconds above 0")
 

@@ -121,6 +121,8 @@ def _check_member(recipe: Recipe, model: Single | Estimator) -> None:
         )
     if isinstance(model, Framed) and model.sees:
         _check_seen(recipe, model)
+    for name in ("blocks2d", "blocks"):
+        _n_left(recipe.features.n_frames(recipe.window), getattr(model, name, ()), name)
     if isinstance(model, Conv2dGruAttention):
         _check_picture(recipe, model)
 
@@ -155,7 +157,8 @@ def _check_picture(recipe: Recipe, model: Conv2dGruAttention) -> None:
     if model.joined.l2:
         raise SettingsError(f"model: joined has an l2 of {model.joined.l2:g}; wanted it in layers alone")
     n_frames = recipe.features.n_frames(recipe.window)
-    n_bands_left, n_left = _n_left(n_frames, model.blocks2d), _n_left(n_frames, model.blocks)
+    n_bands_left = _n_left(n_frames, model.blocks2d, "blocks2d")
+    n_left = _n_left(n_frames, model.blocks, "blocks")
     if model.n_bands == sum(family.n_columns for family in seen):
         if model.blocks:
             raise SettingsError(
@@ -168,8 +171,14 @@ def _check_picture(recipe: Recipe, model: Conv2dGruAttention) -> None:
         )
 
 
-def _n_left(n_frames: int, blocks: Iterable[Block | Block2d]) -> int:
-    """Return how many frames are left behind blocks of convolutions."""
-    for block in blocks:
-        n_frames = -(-n_frames // getattr(block, "stride", (1, 1))[0]) // block.pool
+def _n_left(n_frames: int, blocks: Iterable[Block | Block2d], name: str) -> int:
+    """Return how many frames are left behind blocks of convolutions; refuse pools that leave none."""
+    for number, block in enumerate(blocks, start=1):
+        n_frames = -(-n_frames // getattr(block, "stride", (1, 1))[0])
+        if n_frames < block.pool:
+            raise SettingsError(
+                f"model: number {number} of {name} keeps one of {block.pool} frames, but only {n_frames} "
+                "come to it; wanted a longer window, or fewer or smaller pools"
+            )
+        n_frames //= block.pool
     return n_frames

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 
     from training.recipes.schema import Recipe
 
-_SECTIONS = ("model", "selection", "balance", "augmentation", "fitting", "window_s", "hop_s", "smoothing")
+_SECTIONS = (
+    "model",
+    "selection",
+    "balance",
+    "augmentation",
+    "speakers",
+    "fitting",
+    "window_s",
+    "hop_s",
+    "smoothing",
+)
 
 
 def settings_of(recipe: Recipe) -> tuple[Setting, ...]:
@@ -25,6 +35,7 @@ def settings_of(recipe: Recipe) -> tuple[Setting, ...]:
     return tuple(
         setting
         for name in _SECTIONS
+        if getattr(recipe, name) is not None
         for setting in _flatten(name, msgspec.to_builtins(getattr(recipe, name)))
         if recipe.is_network or name != "fitting" or setting.name == "fitting.refit"
     )

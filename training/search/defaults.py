@@ -47,8 +47,8 @@ def _dimensions(recipe: Recipe) -> Iterator[tuple[str, Between | Choices]]:
     # Neighbours cannot be weighed.
     if isinstance(recipe.model, Neighbours):
         balances = balances[:2]
-    if recipe.fitting.n_draws:
-        # Draws say how often a window is seen.
+    if recipe.fitting.n_draws or recipe.trainings > 1:
+        # Draws say how often a window is seen; several trainings are to see the same ones.
         balances = ("none", "class-weights")
     yield "balance", Choices(choices=balances)
     yield from _of_model(recipe.model)

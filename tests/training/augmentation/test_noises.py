@@ -101,12 +101,13 @@ def test_the_noise_of_the_data_folder_is_the_default(made_up: Path, monkeypatch:
     assert Noises().folder == made_up.parent / "noise"
 
 
-def test_pieces_of_one_recording_stay_together(tmp_path: Path) -> None:
-    names = [f"1-{number}-{piece}.wav" for number in range(8) for piece in "ABC"] + ["rain-2.wav"]
+@pytest.mark.parametrize("target", ["", "-36"])
+def test_pieces_of_one_recording_stay_together(target: str, tmp_path: Path) -> None:
+    names = [f"1-{number}-{piece}{target}.wav" for number in range(8) for piece in "ABC"] + ["rain-2.wav"]
     for name in names:
         (tmp_path / name).touch()
     testing = [path.name for path in Noises(tmp_path, "testing").paths()]
-    assert testing == [f"1-{number}-{piece}.wav" for number in (3, 7) for piece in "ABC"]
+    assert testing == [f"1-{number}-{piece}{target}.wav" for number in (3, 7) for piece in "ABC"]
     assert len(Noises(tmp_path, "training").paths()) == len(names) - 6
 
 

@@ -14,6 +14,9 @@ def test_flattens_a_networks_recipe() -> None:
     assert found["augmentation.steps.1.gain_db"] == "-12, 12"
     assert found["fitting.learning_rate"] == 0.001
     assert found["balance"] == "oversample"
+    assert not any(name.startswith("speakers") for name in found)
+    following = {setting.name: setting.value for setting in settings_of(find_recipe("pair-88"))}
+    assert following["speakers.prior_s"] == 15.0
 
 
 def test_leaves_out_what_estimators_do_not_use() -> None:

@@ -41,6 +41,12 @@ def test_every_recipe_has_a_default_space(name: str, tmp_path: Path) -> None:
     assert read(tmp_path, space_to_toml(space), name) == space
 
 
+def test_several_trainings_are_not_to_see_other_rows(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('like = "sextet-88"\n[fitting]\nn_draws = 0\n')
+    source = read_source(str(tmp_path / "own.toml"))
+    check_space(default_space(source.recipe), source)
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_key_can_be_given_the_value_it_has(name: str) -> None:
     source = read_source(name)
