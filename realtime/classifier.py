@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 import tempfile
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -143,24 +143,38 @@ def make_interpreter(runtime: Any, model: bytes, *, over_frames: bool) -> Any:  
 @contextlib.contextmanager
 def _unannounced() -> Iterator[None]:
     """Keep off standard error that XNNPACK is there, which it says past Python; all else comes later."""
-    try:
-        sys.stderr.flush()
-        kept = os.dup(2)
-    except (AttributeError, OSError, ValueError):
-        # There is no standard error to be kept clean.
+    with contextlib.ExitStack() as stack:
+        # There may be no standard error to be kept clean, and nowhere to keep what is said meanwhile.
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            sys.stderr.flush()
+            kept = os.dup(2)
+            stack.callback(os.close, kept)
+            file = stack.enter_context(_open_scratch())
+            stack.callback(_give_back, kept, file)
+            os.dup2(file.fileno(), 2)
         yield
-        return
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            file.seek(0)
-            said = b"".join(line for line in file if _ANNOUNCEMENT not in line)
-            with contextlib.suppress(OSError):
-                os.write(kept, said)
-            os.close(kept)
+
+
+def _open_scratch() -> IO[bytes]:
+    """Return a file that has no name: in memory, where the system has such files.
+
+    Raises
+    ------
+    OSError
+        Where there is no room for one.
+    """
+    try:
+        return os.fdopen(os.memfd_create("stderr"), "w+b")
+    except (AttributeError, OSError):
+        return tempfile.TemporaryFile()
+
+
+def _give_back(kept: int, file: IO[bytes]) -> None:
+    """Let descriptor 2 be standard error again, and say there what was said in a file meanwhile."""
+    os.dup2(kept, 2)
+    with contextlib.suppress(OSError):
+        file.seek(0)
+        os.write(kept, b"".join(line for line in file if _ANNOUNCEMENT not in line))
 
 
 def _runtime() -> Any:  # noqa: ANN401 - neither runtime carries types

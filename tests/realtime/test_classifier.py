@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import importlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,6 +100,35 @@ def test_without_standard_error_models_are_loaded_all_the_same() -> None:
     code = f"import os, realtime; os.close(2); print(realtime.load({str(MODELS / 'tiny-frames')!r}).name)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "tiny-frames\n"
+
+
+def test_where_no_file_can_be_made_models_are_loaded_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def load(**settings: Any) -> Any:
+        os.write(2, b"something else\n")
+        return real.Interpreter(**settings)
+
+    real = classifier._runtime()
+    talkative = SimpleNamespace(OpResolverType=real.OpResolverType, Interpreter=load)
+    model = artifact.read(MODELS / "tiny-frames").model
+    before = os.fstat(2)
+    # Full disks and folders that nobody may write do not matter where there are files in memory.
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    if hasattr(os, "memfd_create"):
+        assert classifier.make_interpreter(talkative, model, over_frames=True).get_input_details()
+        monkeypatch.setattr(os, "memfd_create", refuse)
+    free = os.dup(2)
+    os.close(free)
+    assert classifier.make_interpreter(talkative, model, over_frames=True).get_input_details()
+    again = os.dup(2)
+    os.close(again)
+    assert again == free, "a descriptor was left open"
+    assert os.path.samestat(os.fstat(2), before)
+    assert set(capfd.readouterr().err.splitlines()) >= {"something else"}
 
 
 def test_networks_over_frames_are_run_by_xnnpack() -> None:
