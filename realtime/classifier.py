@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import tempfile
+import threading
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -30,7 +31,7 @@ _ANNOUNCEMENT: Final = b"XNNPACK delegate"
 
 
 class Classifier(LoadedModel):
-    """Judges feature windows with an artifact's network.
+    """Judges feature windows with an artifact's network; any thread may ask.
 
     Parameters
     ----------
@@ -46,6 +47,7 @@ class Classifier(LoadedModel):
     def __init__(self, source: Artifact) -> None:
         super().__init__(source)
         self._interpreter = _interpreter(source)
+        self._lock = threading.Lock()
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
         card = source.card
@@ -60,9 +62,13 @@ class Classifier(LoadedModel):
                 )
 
     def _run(self, row: FloatArray) -> FloatArray:
-        self._interpreter.set_tensor(self._input["index"], _quantised(row, self._input))
-        self._interpreter.invoke()
-        return _dequantised(self._interpreter.get_tensor(self._output["index"]), self._output)
+        inputs = _quantised(row, self._input)
+        # An interpreter holds one input and one output: threads would judge each other's windows.
+        with self._lock:
+            self._interpreter.set_tensor(self._input["index"], inputs)
+            self._interpreter.invoke()
+            outputs = self._interpreter.get_tensor(self._output["index"])
+        return _dequantised(outputs, self._output)
 
 
 def load(name_or_path: str | os.PathLike[str] = artifact.DEFAULT_MODEL) -> LoadedModel:

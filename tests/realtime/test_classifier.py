@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -129,6 +131,31 @@ def test_where_no_file_can_be_made_models_are_loaded_all_the_same(
     assert again == free, "a descriptor was left open"
     assert os.path.samestat(os.fstat(2), before)
     assert set(capfd.readouterr().err.splitlines()) >= {"something else"}
+
+
+class Slow:
+    """An interpreter that leaves other threads time to come between."""
+
+    def __init__(self, interpreter: Any) -> None:
+        self._interpreter = interpreter
+
+    def invoke(self) -> None:
+        time.sleep(1e-3)
+        self._interpreter.invoke()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._interpreter, name)
+
+
+def test_threads_may_share_a_model() -> None:
+    model = classifier.Classifier(artifact.read(MODELS / "tiny-float32"))
+    with np.load(MODELS / "tiny-float32" / "expected.npz") as expected:
+        features = expected["features"][:8]
+    wanted = [model.predict(row) for row in features]
+    model._interpreter = Slow(model._interpreter)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(model.predict, features))
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_networks_over_frames_are_run_by_xnnpack() -> None:
