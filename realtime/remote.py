@@ -197,7 +197,9 @@ class RemoteRecognizer:
         self._last: types.Prediction | types.Status | None = None
         self._trouble = ""
         self._has_lost = False
-        self._blocks: queue.Queue[types.FloatArray | None] = queue.Queue(maxsize=16)
+        self._sample_rate = sample_rate
+        # Samples, or how many were lost: those of an hour would be a quarter of a gigabyte.
+        self._blocks: queue.Queue[types.FloatArray | int | None] = queue.Queue(maxsize=16)
         self._is_closing = threading.Event()
         self._told = Background(
             stream_audio(
@@ -230,7 +232,7 @@ class RemoteRecognizer:
         events: list[Event] = []
         if chunk.dropped:
             self._has_lost = True
-            events += self._put(np.full(chunk.dropped, np.nan, dtype=np.float32))
+            events += self._put(chunk.dropped)
         if len(chunk.samples):
             events += self._put(chunk.samples)
         return [*events, *self._arrived(0.0)]
@@ -266,9 +268,19 @@ class RemoteRecognizer:
                 continue
             if block is None:
                 return
-            yield block
+            if isinstance(block, int):
+                yield from self._lost(block)
+            else:
+                yield block
 
-    def _put(self, block: types.FloatArray | None) -> Iterator[Event]:
+    def _lost(self, n_samples: int) -> Iterator[types.FloatArray]:
+        """Yield what stands for lost samples, a second or less at a time."""
+        second = np.full(min(n_samples, self._sample_rate), np.nan, dtype=np.float32)
+        while n_samples > 0 and not self._is_closing.is_set():
+            yield second[:n_samples]
+            n_samples -= len(second)
+
+    def _put(self, block: types.FloatArray | int | None) -> Iterator[Event]:
         """Hand a block over, and yield what comes while that has to wait."""
         while not self._told.has_ended:
             try:

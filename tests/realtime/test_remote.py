@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -19,10 +19,10 @@ from realtime.server.server import EventServer
 from realtime.types import Chunk, Prediction, Segment, State, Status, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from realtime.types import Event
+    from realtime.types import Event, FloatArray
     from tests.conftest import MakeVoice
 
 STARTED = datetime(2026, 1, 7, 12, 0, 0, 123_457, tzinfo=UTC)
@@ -158,6 +158,27 @@ def test_it_says_what_a_recognizer_here_says(
     assert told(events[1]) == told(events[0])
     # With which event they are told depends on how the network cuts what is lost.
     assert n_lost(events[1]) == n_lost(events[0]) >= 8_000
+
+
+def test_what_is_lost_is_sent_a_second_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[FloatArray] = []
+
+    async def take(_url: str, audio: Iterator[FloatArray], **_: Any) -> AsyncIterator[messages.Message]:
+        sent.extend(audio)
+        answers: list[messages.Message] = []
+        for answer in answers:
+            yield answer
+
+    monkeypatch.setattr("realtime.remote.stream_audio", take)
+    there = RemoteRecognizer("ws://server", 16_000, pytest.fail, name="me")
+    ones = np.ones(160, dtype=np.float32)
+    for chunk in (Chunk(ones), Chunk(ones, dropped=1_000_001), Chunk(ones)):
+        assert list(there.push(chunk)) == []
+    assert list(there.finish()) == []
+    assert max(len(block) for block in sent) == 16_000
+    everything = np.concatenate(sent)
+    assert np.flatnonzero(np.isnan(everything)).tolist() == list(range(160, 160 + 1_000_001))
+    assert len(everything) == 1_000_001 + 3 * 160
 
 
 def test_what_ails_the_source_is_told(server: EventServer) -> None:
