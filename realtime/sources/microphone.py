@@ -13,6 +13,7 @@ import numpy as np
 from realtime.errors import DeviceError
 from realtime.ring import RingBuffer
 from realtime.sources.device import devices, find_device, load_backend
+from realtime.sources.outage import FIRST_SAMPLES_WITHIN_S, POLL_S, SILENT_AFTER_S, Outage
 from realtime.sources.resample import StreamResampler
 from realtime.types import Chunk, State
 
@@ -24,20 +25,11 @@ if TYPE_CHECKING:
     from realtime.sources.device import AudioBackend, CallbackFlags, CallbackTime, Device, InputStream
     from realtime.types import FloatArray
 
-SILENT_AFTER_S = 2.0
-"""Seconds without samples after which the device counts as dead."""
-
-FIRST_SAMPLES_WITHIN_S = 5.0
-"""The same just after opening: PortAudio over PulseAudio sometimes needs 2 s before it begins."""
-
 RETRY_EVERY_S = 2.0
 """Seconds between attempts to open a dead device again."""
 
 CLOSE_WITHIN_S = 2.0
 """Seconds that closing a device may take before the loop stops waiting for it."""
-
-POLL_S = 0.1
-"""Longest wait in one go, in seconds: on Windows Ctrl-C is noticed in between only."""
 
 BLOCK_S = 0.02
 """Seconds of audio per callback."""
@@ -185,7 +177,7 @@ class MicrophoneSource:
         self._capture: _Capture | None = None
         self._opened: Device | None = None
         self._resampler = StreamResampler(sample_rate, sample_rate)
-        self._lost_since_s: float | None = None
+        self._lost = Outage(sample_rate)
 
     @property
     def device(self) -> Device | None:
@@ -204,7 +196,7 @@ class MicrophoneSource:
         """
         self._backend = self._backend or load_backend()
         self._closed.clear()
-        self._lost_since_s = None
+        self._lost = Outage(self.sample_rate)
         self._open(self._backend)
         return self
 
@@ -238,8 +230,7 @@ class MicrophoneSource:
                 yield from self._deliver(read, now_s)
             elif now_s - heard_s >= patience_s and not self._closed.is_set():
                 yield from self._finish(now_s - heard_s)
-                if self._lost_since_s is None:
-                    self._lost_since_s = heard_s
+                self._lost.begin(heard_s)
                 detail = f"{capture.device} has delivered nothing for {now_s - heard_s:.1f} s"
                 yield self._outage(State.NO_SIGNAL, detail)
                 return
@@ -297,9 +288,8 @@ class MicrophoneSource:
             # What was before a gap and what came after it must not be blended.
             yield from self._finish(0.0)
             dropped = max(1, round(read.dropped * self.sample_rate / rate))
-        if self._lost_since_s is not None and len(read.samples):
-            dropped += self._count_lost(now_s - len(read.samples) / rate - read.dropped / rate)
-            self._lost_since_s = None
+        if len(read.samples):
+            dropped += self._lost.end(now_s - len(read.samples) / rate - read.dropped / rate)
         queued_s = read.waited_s + self._resampler.pending_s
         samples = self._resampler.push(read.samples)
         if len(samples) or dropped:
@@ -313,16 +303,7 @@ class MicrophoneSource:
             yield Chunk(tail, queued_s=queued_s)
 
     def _outage(self, state: State, detail: str) -> Chunk:
-        return Chunk(_NOTHING, self._count_lost(self._clock()), state=state, detail=detail)
-
-    def _count_lost(self, until_s: float) -> int:
-        """Return the samples that would have come by now, had there been no outage."""
-        if self._lost_since_s is None:
-            return 0
-        n_lost = max(0, int((until_s - self._lost_since_s) * self.sample_rate))
-        # The rest of a sample counts next time.
-        self._lost_since_s += n_lost / self.sample_rate
-        return n_lost
+        return Chunk(_NOTHING, self._lost.count(self._clock()), state=state, detail=detail)
 
 
 def _identity(device: Device) -> tuple[str, str]:
