@@ -102,6 +102,7 @@ def source_of(settings: Settings, sample_rate: int) -> AnySource:
             from_rate=settings.rate,
             sample_format=settings.format,
             channels=settings.channels,
+            live=not settings.fast,
         )
     if settings.input is not None:
         return FileSource(Path(settings.input), sample_rate, fast=settings.fast)

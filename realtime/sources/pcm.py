@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import queue
+import threading
+import time
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
 
 from realtime.errors import SourceError
+from realtime.sources.outage import FIRST_SAMPLES_WITHIN_S, POLL_S, SILENT_AFTER_S, Outage
 from realtime.sources.resample import StreamResampler
-from realtime.types import Chunk
+from realtime.types import Chunk, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from realtime.types import FloatArray
@@ -22,7 +26,11 @@ if TYPE_CHECKING:
 SAMPLE_BYTES = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
 """The sample formats, named as FFmpeg names them, and the bytes of one sample."""
 
+TELL_EVERY_S = 1.0
+"""Seconds between two chunks that say that nothing comes."""
+
 _READ_BYTES = 65_536
+_NOTHING: FloatArray = np.zeros(0, dtype=np.float32)
 
 
 def decode_pcm(data: bytes, sample_format: str, channels: int) -> FloatArray:
@@ -72,10 +80,15 @@ class PcmSource:
 
     Nothing waits for a full block, so a live pipe is not delayed. Leaving does not close the stream.
 
+    When nothing comes for two seconds (at the beginning five) from a stream that is live, an empty chunk says
+    `NO_SIGNAL`, and again every second: the time without audio counts as dropped samples. Once bytes come
+    again, an empty chunk says `RECOVERING`; no byte is lost, nor is half a frame that came before.
+
     Parameters
     ----------
     stream
-        Where the bytes come from, `sys.stdin.buffer` for instance.
+        Where the bytes come from, `sys.stdin.buffer` for instance. Of a live one that has a file descriptor,
+        that is read, past what the stream itself may have buffered.
     sample_rate
         Samples per second of the chunks, in Hz.
     from_rate
@@ -84,8 +97,13 @@ class PcmSource:
         One of `SAMPLE_BYTES`.
     channels
         Number of channels of the stream; chunks hold their mean.
+    live
+        Whether the samples come as time passes; otherwise a stream that gives nothing is waited for. A live
+        one is read in a thread: it may take one block more than it yields.
     name
         Names the stream in messages.
+    clock
+        Monotonic time in seconds.
 
     Raises
     ------
@@ -101,7 +119,9 @@ class PcmSource:
         from_rate: int,
         sample_format: str = "s16le",
         channels: int = 1,
+        live: bool = False,
         name: str = "stdin",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if sample_format not in SAMPLE_BYTES:
             raise SourceError(
@@ -114,7 +134,10 @@ class PcmSource:
         self.name = name
         self.sample_format = sample_format
         self.channels = channels
+        self.is_live = live
         self._stream = stream
+        self._clock = clock
+        self._lost = Outage(sample_rate)
         self._resampler = StreamResampler(from_rate, sample_rate, channels)
 
     def __enter__(self) -> Self:
@@ -154,12 +177,20 @@ class PcmSource:
         n_frame_bytes = SAMPLE_BYTES[self.sample_format] * self.channels
         rest = b""
         n_bytes = 0
-        while data := self._read():
+        heard_s = self._clock()
+        for data in self._waited_for() if self.is_live else iter(self._read, b""):
+            if data is None:
+                yield from self._miss(heard_s)
+                continue
             n_bytes += len(data)
             rest += data
             whole = len(rest) - len(rest) % n_frame_bytes
             frames = decode_pcm(rest[:whole], self.sample_format, self.channels)
             rest = rest[whole:]
+            now_s = self._clock()
+            if self._lost.goes_on:
+                yield self._come_back(now_s - heard_s, now_s - len(frames) / self._resampler.from_rate)
+            heard_s = now_s
             samples = self._resampler.push(frames)
             if len(samples):
                 yield Chunk(samples)
@@ -173,13 +204,53 @@ class PcmSource:
             yield Chunk(tail)
         if rest:
             yield Chunk(
-                np.zeros(0, dtype=np.float32),
+                _NOTHING,
                 dropped=1,
                 detail=(
                     f"{self.name} ended with {len(rest)} bytes left over; wanted whole frames of "
                     f"{n_frame_bytes} bytes ({self.sample_format}, channels: {self.channels})"
                 ),
             )
+
+    def _waited_for(self) -> Iterator[bytes | None]:
+        """Yield what comes until the end; None whenever that nothing came is to be told."""
+        reader = _Reader(self._read_descriptor if _has_descriptor(self._stream) else self._read)
+        due_s = self._clock() + FIRST_SAMPLES_WITHIN_S
+        try:
+            while (data := reader.take(POLL_S)) != b"":
+                # Counted from here on: while the loop is busy with what came, nobody looks for more.
+                if data is not None:
+                    yield data
+                    due_s = self._clock() + SILENT_AFTER_S
+                elif self._clock() >= due_s:
+                    yield None
+                    due_s = self._clock() + TELL_EVERY_S
+        finally:
+            reader.close()
+
+    def _miss(self, heard_s: float) -> Iterator[Chunk]:
+        """Yield the end of what was heard, and that nothing came since then."""
+        if not self._lost.goes_on:
+            # What was before a gap and what comes after it must not be blended.
+            tail = self._resampler.finish()
+            if len(tail):
+                yield Chunk(tail)
+            self._lost.begin(heard_s)
+        n_lost = self._lost.count(self._clock())
+        yield Chunk(_NOTHING, n_lost, state=State.NO_SIGNAL, detail=f"nothing comes from {self.name}")
+
+    def _come_back(self, waited_s: float, until_s: float) -> Chunk:
+        """Return what says that bytes come again, after the samples that were lost until a moment."""
+        detail = f"{self.name} gave nothing for {waited_s:.1f} s: collecting a whole window again"
+        return Chunk(_NOTHING, self._lost.end(until_s), state=State.RECOVERING, detail=detail)
+
+    def _read_descriptor(self) -> bytes:
+        """As `_read`, without the stream's lock."""
+        # As a process ends Python wants that lock, and aborts where a thread that still reads holds it.
+        try:
+            return os.read(self._stream.fileno(), _READ_BYTES)
+        except OSError as error:
+            raise self._broken(error) from error
 
     def _read(self) -> bytes:
         """Return what is there, at least one byte; none at the end."""
@@ -190,7 +261,10 @@ class PcmSource:
                 return self._stream.read1(_READ_BYTES)
             return self._stream.read(_READ_BYTES)
         except OSError as error:
-            raise SourceError(f"{self.name} cannot be read: {error.strerror or error}") from error
+            raise self._broken(error) from error
+
+    def _broken(self, error: OSError) -> SourceError:
+        return SourceError(f"{self.name} cannot be read: {error.strerror or error}")
 
     def _example(self, program: str) -> str:
         rate, channels, name = self._resampler.from_rate, self.channels, self.sample_format
@@ -203,3 +277,61 @@ class PcmSource:
             "parec": f"`parec --raw --format={pulse} --rate={rate} --channels={channels}`",
             "ffmpeg": f"`ffmpeg -i FILE -f {name} -ar {rate} -ac {channels} -`",
         }[program]
+
+
+class _Reader:
+    """Reads in a thread of its own, for which nobody waits: what waits for a pipe cannot be interrupted.
+
+    It reads a block when it is asked for one, so that what is not wanted yet stays in the pipe.
+
+    Parameters
+    ----------
+    read
+        Returns what is there; waits for it.
+    """
+
+    def __init__(self, read: Callable[[], bytes]) -> None:
+        self._read = read
+        self._wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._found: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
+        self._is_asked = False
+        threading.Thread(target=self._run, name="tonewatch-pipe", daemon=True).start()
+
+    def take(self, timeout_s: float) -> bytes | None:
+        """Return a block, none at the end; None where nothing came in time.
+
+        Raises
+        ------
+        BaseException
+            What reading raised.
+        """
+        if not self._is_asked:
+            self._is_asked = True
+            self._wanted.put(True)
+        try:
+            found = self._found.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        self._is_asked = False
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def close(self) -> None:
+        """Read no more; a read that has begun is not waited for."""
+        self._wanted.put(False)
+
+    def _run(self) -> None:
+        while self._wanted.get():
+            try:
+                self._found.put(self._read())
+            except BaseException as error:  # noqa: BLE001 - raised again by whoever takes
+                self._found.put(error)
+
+
+def _has_descriptor(stream: BinaryIO) -> bool:
+    try:
+        stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return False
+    return True

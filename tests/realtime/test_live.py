@@ -123,9 +123,12 @@ def test_sources_of_settings(monkeypatch: pytest.MonkeyPatch, recording: Path) -
     assert (demo.path, demo.name, demo.fast) == (live.DEMO, "demo", True)
     pipe = live.source_of(Settings(input="-", rate=48_000, format="s24le", channels=2), 48_000)
     assert isinstance(pipe, PcmSource)
-    assert (pipe.name, pipe.sample_format, pipe.channels) == ("stdin", "s24le", 2)
+    assert (pipe.name, pipe.sample_format, pipe.channels, pipe.is_live) == ("stdin", "s24le", 2, True)
     with pipe:
         assert [len(chunk.samples) for chunk in pipe] == [1]
+    piped = live.source_of(Settings(input="-", fast=True), 16_000)
+    assert isinstance(piped, PcmSource)
+    assert not piped.is_live
 
 
 def test_may_run_outside_the_main_thread(recording: Path, tiny_model: Path) -> None:

@@ -4,6 +4,8 @@ import io
 import os
 import threading
 import time
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -14,9 +16,11 @@ from hypothesis import strategies as st
 
 from realtime.errors import SourceError
 from realtime.sources.pcm import SAMPLE_BYTES, PcmSource, decode_pcm
+from realtime.sources.resample import StreamResampler
 from realtime.types import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from realtime.types import Chunk, FloatArray
@@ -80,10 +84,11 @@ def test_cuts_between_bytes_do_not_matter(sample_format: str, lengths: list[int]
 
 
 @pytest.mark.parametrize("buffering", [-1, 0])
-def test_live_pipe_is_not_delayed(buffering: int) -> None:
+@pytest.mark.parametrize("live", [False, True])
+def test_live_pipe_is_not_delayed(buffering: int, *, live: bool) -> None:
     reading, writing = os.pipe()
     with open(reading, "rb", buffering=buffering) as stream:  # noqa: PTH123 - a descriptor
-        source = PcmSource(stream, 16_000, from_rate=16_000)
+        source = PcmSource(stream, 16_000, from_rate=16_000, live=live)
         # Only if the source waits for more than is there.
         guard = threading.Timer(20, os.close, [writing])
         guard.start()
@@ -118,9 +123,10 @@ def test_pipe_that_is_merely_empty_has_not_ended() -> None:
 @pytest.mark.parametrize(
     ("sample_format", "channels", "n_left"), [("s16le", 1, 1), ("f32le", 2, 7), ("u8", 2, 1)]
 )
-def test_bytes_left_over_are_told(sample_format: str, channels: int, n_left: int) -> None:
+@pytest.mark.parametrize("live", [False, True])
+def test_bytes_left_over_are_told(sample_format: str, channels: int, n_left: int, *, live: bool) -> None:
     data = bytes(100 * channels * SAMPLE_BYTES[sample_format] + n_left)
-    chunks = read(io.BytesIO(data), sample_format=sample_format, channels=channels)
+    chunks = read(io.BytesIO(data), sample_format=sample_format, channels=channels, live=live)
     assert len(joined(chunks)) == 100
     *others, last = chunks
     assert (last.dropped, last.state, len(last.samples)) == (1, State.LISTENING, 0)
@@ -138,11 +144,12 @@ def test_resamples_all_of_it() -> None:
     assert len(joined(chunks)) == 16_000
 
 
-def test_nothing_at_all() -> None:
+@pytest.mark.parametrize("live", [False, True])
+def test_nothing_at_all(*, live: bool) -> None:
     with pytest.raises(
         SourceError, match=r"stdin ended without a single byte.*ffmpeg -i FILE -f s16le -ar 16000"
     ):
-        read(io.BytesIO(b""))
+        read(io.BytesIO(b""), live=live)
 
 
 def test_terminal() -> None:
@@ -160,7 +167,8 @@ def test_terminal() -> None:
         assert example in str(caught.value)
 
 
-def test_stream_that_fails() -> None:
+@pytest.mark.parametrize("live", [False, True])
+def test_stream_that_fails(*, live: bool) -> None:
     class Broken(io.RawIOBase):
         def readable(self) -> bool:
             return True
@@ -169,7 +177,141 @@ def test_stream_that_fails() -> None:
             raise OSError(5, "Input/output error")
 
     with pytest.raises(SourceError, match="stdin cannot be read: Input/output error"):
-        read(io.BufferedReader(Broken()))
+        read(io.BufferedReader(Broken()), live=live)
+
+
+# --- what does not come ----------------------------------------------------------------------------------
+
+
+STEP_S = 0.05
+
+
+class FakeClock:
+    """A clock that goes on at each look alone, however busy the machine is."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        self.now_s += STEP_S
+        return self.now_s
+
+
+@dataclass
+class Pipe:
+    """A live source and its other end."""
+
+    source: PcmSource
+    writing: int
+    clock: FakeClock
+    chunks: list[Chunk] = field(default_factory=list)
+
+    def until(self, holds: Callable[[Chunk], bool]) -> Chunk:
+        """Take chunks until one is found."""
+        for chunk in self.iterator:
+            self.chunks.append(chunk)
+            if holds(chunk):
+                return chunk
+        raise AssertionError("the source ended")
+
+    @cached_property
+    def iterator(self) -> Iterator[Chunk]:
+        return iter(self.source)
+
+    def write(self, data: bytes) -> None:
+        os.write(self.writing, data)
+
+    @property
+    def n_samples(self) -> int:
+        """How far the stream has come."""
+        return sum(len(chunk.samples) + chunk.dropped for chunk in self.chunks)
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
+    monkeypatch.setattr("realtime.sources.pcm.POLL_S", 0.005)
+    reading, writing = os.pipe()
+    clock = FakeClock()
+    with open(reading, "rb") as stream:  # noqa: PTH123 - a descriptor
+        source = PcmSource(stream, 16_000, from_rate=16_000, sample_format="f32le", live=True, clock=clock)
+        with source, open(writing, "wb", buffering=0):  # noqa: PTH123
+            yield Pipe(source, writing, clock)
+
+
+def lasts(seconds: float) -> Any:
+    """Return about so many seconds, in samples: a few looks at the clock lie between."""
+    return pytest.approx(16_000 * seconds, abs=16_000 * 10 * STEP_S)
+
+
+def is_missing(chunk: Chunk) -> bool:
+    return chunk.state is State.NO_SIGNAL
+
+
+def test_pipe_that_gives_nothing_is_told_and_counted(pipe: Pipe) -> None:
+    samples = np.random.default_rng(3).uniform(-1, 1, 300).astype("<f4")
+    data = samples.tobytes()
+    start_s = pipe.clock()
+    pipe.write(data[:402])
+    first = pipe.until(is_missing)
+    # Two seconds in vain, all of them lost; then one after the other.
+    assert first.dropped == lasts(2)
+    assert (first.detail, len(first.samples)) == ("nothing comes from stdin", 0)
+    for _ in range(3):
+        chunk = pipe.until(is_missing)
+        assert chunk.dropped == lasts(1)
+    pipe.write(data[402:])
+    back = pipe.until(lambda chunk: chunk.state is State.RECOVERING)
+    assert "stdin gave nothing for" in back.detail
+    pipe.until(lambda chunk: chunk.state is State.LISTENING)
+    # No sample is missing, not even the one that came in two halves.
+    assert joined(pipe.chunks).tobytes() == data
+    assert pipe.n_samples == lasts(pipe.clock() - start_s)
+    # It goes on as before.
+    assert pipe.until(is_missing).dropped == lasts(2)
+
+
+def test_pipe_that_never_gives_anything_is_told(pipe: Pipe) -> None:
+    chunk = pipe.until(is_missing)
+    assert pipe.chunks == [chunk]
+    # Programs need a while to start.
+    assert chunk.dropped == lasts(5)
+
+
+def test_what_was_sent_before_a_pause_is_not_blended_with_what_comes_after(pipe: Pipe) -> None:
+    pipe.source = PcmSource(
+        pipe.source._stream, 16_000, from_rate=48_000, sample_format="f32le", live=True, clock=pipe.clock
+    )
+    samples = np.random.default_rng(4).uniform(-1, 1, 960).astype("<f4")
+    resampler = StreamResampler(48_000, 16_000)
+    for part in (samples[:480], samples[480:]):
+        pipe.write(part.tobytes())
+        pipe.until(is_missing)
+        expected = np.concatenate([resampler.push(part), resampler.finish()])
+        assert joined(pipe.chunks).tobytes() == expected.tobytes()
+        pipe.chunks.clear()
+
+
+def test_a_slow_loop_is_no_pause(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = pipe.source._read_descriptor
+
+    def read_late() -> bytes:
+        time.sleep(0.03)
+        return read()
+
+    monkeypatch.setattr(pipe.source, "_read_descriptor", read_late)
+    for _ in range(3):
+        pipe.write(bytes(8))
+        pipe.until(lambda _: True)
+        # Somebody is in no hurry to take events; then the next bytes are there, but for a moment.
+        pipe.clock.now_s += 60
+    assert [(len(chunk.samples), chunk.dropped) for chunk in pipe.chunks] == [(2, 0)] * 3
+
+
+def test_what_is_no_live_stream_is_waited_for(pipe: Pipe) -> None:
+    pipe.source.is_live = False
+    threading.Timer(0.3, pipe.write, [bytes(8)]).start()
+    assert pipe.until(lambda _: True).samples.tolist() == [0.0, 0.0]
+    assert pipe.chunks[0].dropped == 0
 
 
 @pytest.mark.parametrize(
