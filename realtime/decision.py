@@ -113,7 +113,7 @@ class SegmentTracker:
     """
 
     def __init__(self, stream: Stream, n_stable: int = 2) -> None:
-        self._stream = stream
+        self.stream = stream
         self._n_stable = n_stable
         self.reset()
 
@@ -140,7 +140,7 @@ class SegmentTracker:
             return []
         candidate = self._candidate
         if candidate is None or candidate.label != label:
-            candidate = _Run(label, end - self._stream.hop)
+            candidate = _Run(label, end - self.stream.hop)
         self._candidate = candidate = _extended(candidate, probability)
         if candidate.n_windows < self._n_stable:
             return []
@@ -157,7 +157,7 @@ class SegmentTracker:
     def _segment(self, run: _Run | None, end: int | None) -> list[Segment]:
         if run is None:
             return []
-        return [Segment(self._stream, run.label, run.start, end, run.total / run.n_windows)]
+        return [Segment(self.stream, run.label, run.start, end, run.total / run.n_windows)]
 
 
 def _extended(run: _Run, probability: float) -> _Run:

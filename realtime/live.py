@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from realtime import classifier
 from realtime.artifact import DEFAULT_MODEL
+from realtime.dating import Dating
 from realtime.recognizer import Recognizer
 from realtime.sources import FileSource, MicrophoneSource, PcmSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from realtime.config import Settings
-    from realtime.types import Event, Smoothing
+    from realtime.types import Chunk, Event, Smoothing
 
 AnySource: TypeAlias = FileSource | MicrophoneSource | PcmSource
 
@@ -86,7 +87,7 @@ def listen(
             name=source.name,
             timer=time.perf_counter,
         )
-        for chunk in source:
+        for chunk in dated(source, rate):
             yield from recognizer.push(chunk)
         yield from recognizer.finish()
 
@@ -107,3 +108,9 @@ def source_of(settings: Settings, sample_rate: int) -> AnySource:
     if settings.input is not None:
         return FileSource(Path(settings.input), sample_rate, fast=settings.fast)
     return MicrophoneSource(sample_rate, device=settings.device)
+
+
+def dated(source: AnySource, sample_rate: int) -> Iterable[Chunk]:
+    """Return a source's chunks, at a rate in Hz; those of a live one tell when the stream was heard."""
+    is_live = isinstance(source, MicrophoneSource) or (isinstance(source, PcmSource) and source.is_live)
+    return map(Dating(sample_rate).date, source) if is_live else source

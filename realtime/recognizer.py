@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -78,7 +78,7 @@ class Recognizer:
     name
         Names the stream in its events.
     started
-        Date of the first sample; now by default.
+        Date of the first sample; now by default. Chunks that tell another are believed.
     timer
         A monotonic clock in seconds, which times features and inference; None leaves latencies at 0.
 
@@ -151,6 +151,8 @@ class Recognizer:
         if not isinstance(chunk, Chunk):
             chunk = Chunk(chunk)
         _check_samples(chunk.samples)
+        if chunk.started is not None and chunk.started != self.stream.date(0):
+            self.stream = self._segments.stream = replace(self.stream, redated=chunk.started)
         events: list[Event] = []
         if self._position.state is None:
             events.append(self._enter(State.STARTING, "collecting the first window"))

@@ -90,7 +90,9 @@ class Stream:
     window, hop
         Length of a window, and its step, in samples.
     started
-        Date of sample 0, in UTC.
+        Date of sample 0, as it was known when the stream began: no other stream of that name has it.
+    redated
+        The same as it is known by now, where that is another. Streams that differ in this alone are equal.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Stream:
     window: int
     hop: int
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    redated: datetime | None = field(default=None, compare=False)
 
     def seconds(self, index: int) -> float:
         """Return the seconds from the stream's beginning to sample `index`."""
@@ -107,7 +110,7 @@ class Stream:
 
     def date(self, index: int) -> datetime:
         """Return the date (UTC) of sample `index`."""
-        return self.started + timedelta(seconds=self.seconds(index))
+        return (self.redated or self.started) + timedelta(seconds=self.seconds(index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ class Chunk:
         nothing; `RECOVERING` while it tries to open the device again.
     detail
         Why `state` is not `LISTENING`, for people.
+    started
+        Date of the stream's first sample, as it is known by now; None where the source does not tell.
     """
 
     samples: FloatArray
@@ -134,6 +139,7 @@ class Chunk:
     queued_s: float = 0.0
     state: State = State.LISTENING
     detail: str = ""
+    started: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

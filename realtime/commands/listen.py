@@ -23,7 +23,7 @@ from realtime.errors import DeviceError, NoPortAudioError, SettingsError, Tonewa
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextlib import ExitStack
 
     from realtime import messages
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from realtime.live import AnySource
     from realtime.recognizer import Model
     from realtime.run import Listener
-    from realtime.types import Event, Sink, Stream
+    from realtime.types import Chunk, Event, Sink, Stream
 
 _ANY_RATE = 16_000
 """Of a file that is only looked at, in Hz."""
@@ -99,7 +99,7 @@ def _listen_here(settings: Settings, stack: ExitStack) -> int:
     import time  # noqa: PLC0415 - help is quick
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    from realtime import classifier, config  # noqa: PLC0415
+    from realtime import classifier, config, live  # noqa: PLC0415
     from realtime.recognizer import Recognizer  # noqa: PLC0415
     from realtime.sinks import console, files  # noqa: F401, PLC0415 - before a server says that it is there
 
@@ -123,7 +123,7 @@ def _listen_here(settings: Settings, stack: ExitStack) -> int:
     sinks = [*server, *_outputs(settings, stack)]
     if not sinks:
         raise SettingsError("events have nowhere to go; wanted --log or --serve beside --quiet")
-    return _run(source, recognizer, sinks, [])
+    return _run(live.dated(source, model.spec.sample_rate), recognizer, sinks, [])
 
 
 def _listen_there(settings: Settings, stack: ExitStack) -> int:
@@ -172,7 +172,7 @@ class _Nowhere:
         """Do nothing."""
 
 
-def _run(source: AnySource, recognizer: Listener, sinks: list[Sink], later: list[str]) -> int:
+def _run(source: Iterable[Chunk], recognizer: Listener, sinks: list[Sink], later: list[str]) -> int:
     from realtime.run import run as run_loop  # noqa: PLC0415 - help is quick
 
     # The panel owns the terminal while it runs: what goes wrong meanwhile is told behind it.

@@ -35,7 +35,7 @@ class Known:
     def since(self) -> datetime:
         """When the state began, in UTC."""
         since_s = 0.0 if self.status is None else self.status.since_s
-        return self.stream.started + timedelta(seconds=since_s)
+        return self.stream.date(0) + timedelta(seconds=since_s)
 
     @property
     def has_stopped(self) -> bool:
@@ -102,7 +102,7 @@ class Streams:
                 detail=detail,
                 since_s=known.end_s,
                 at_s=known.end_s,
-                time=known.stream.started + timedelta(seconds=known.end_s),
+                time=known.stream.date(0) + timedelta(seconds=known.end_s),
                 level_dbfs=None,
                 dropped=0,
             )
@@ -126,6 +126,8 @@ class Streams:
         if known is None or is_new:
             self.add(event.stream)
             known = self._known[event.stream.name]
+        # It may be dated anew.
+        known.stream = event.stream
         if isinstance(message, messages.Status):
             known.status = message
             known.end_s = max(known.end_s, message.at_s)

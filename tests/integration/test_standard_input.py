@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,6 +78,17 @@ def test_a_pause_is_told_and_what_comes_after_it_is_heard(
     assert isinstance(again, Prediction)
     assert again.end_s == pytest.approx(4 + n_lost / 16_000 + 3)
     assert listening.process.wait(60) == 0
+
+
+def test_dates_are_those_of_the_samples(listening: Listening) -> None:
+    # The sender takes its time.
+    time.sleep(3)
+    wanted = datetime.now(UTC)
+    listening.write(bytes(3_200))
+    first = listening.until_state(State.STARTING)
+    assert abs((first.time - wanted).total_seconds()) < 1
+    listening.write(bytes(160_000))
+    assert listening.until_state(State.NO_SIGNAL).time == first.time + timedelta(seconds=3)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another thing on Windows")

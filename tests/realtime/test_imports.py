@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "classifier": {"types", "errors", "heap", "artifact", "loaded", "estimator"},
     "estimator": {"types", "errors", "preprocessing", "artifact", "loaded", "voting"},
     "ring": {"types", "errors"},
+    "dating": {"types"},
     "sources": {"sources", "types", "errors", "ring"},
     "messages": {"messages", "types", "errors", "affect"},
     "sinks": {"sinks", "server", "messages", "types", "errors", "affect"},

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -129,6 +130,22 @@ def test_sources_of_settings(monkeypatch: pytest.MonkeyPatch, recording: Path) -
     piped = live.source_of(Settings(input="-", fast=True), 16_000)
     assert isinstance(piped, PcmSource)
     assert not piped.is_live
+
+
+def test_what_is_live_is_dated_by_what_comes(recording: Path) -> None:
+    file = FileSource(recording, 16_000, fast=True)
+    assert live.dated(file, 16_000) is file
+    for is_live in (False, True):
+        pipe = PcmSource(io.BytesIO(bytes(32_000)), 16_000, from_rate=16_000, live=is_live)
+        with pipe:
+            (chunk,) = live.dated(pipe, 16_000)
+        assert (chunk.started is not None) is is_live
+    assert chunk.started is not None
+    assert (datetime.now(UTC) - chunk.started).total_seconds() == pytest.approx(1, abs=0.5)
+    microphone = MicrophoneSource(16_000)
+    with pytest.raises(RuntimeError, match="inside its `with` block"):
+        next(iter(live.dated(microphone, 16_000)))
+    assert live.dated(microphone, 16_000) is not microphone
 
 
 def test_may_run_outside_the_main_thread(recording: Path, tiny_model: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -313,6 +314,23 @@ def test_finish_pads_the_last_window_and_says_stopped() -> None:
     assert events[-1].since == round(0.7 * RATE)
     assert events[-1].dropped == 0
     assert all(event.since <= round(0.7 * RATE) for event in events if isinstance(event, Status))
+
+
+def test_chunks_may_tell_when_the_stream_began() -> None:
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    later = noon + timedelta(seconds=3)
+    earlier = noon - timedelta(hours=1)
+    recognizer = fresh(started=noon)
+    n_events = 0
+    for told, known in ((None, noon), (later, later), (later, later), (None, later), (earlier, earlier)):
+        for event in recognizer.push(Chunk(voiced(1.0), started=told)):
+            n_events += 1
+            assert event.stream.date(RATE) == known + timedelta(seconds=1)
+            # The same stream, whatever its date.
+            assert event.stream == recognizer.stream
+            assert event.stream.started == noon
+    assert n_events > 5
+    assert {event.stream.date(0) for event in recognizer.finish()} == {earlier}
 
 
 def test_stop_counts_what_was_in_no_window() -> None:

@@ -45,6 +45,16 @@ def test_a_stream_that_begins_again_is_new() -> None:
     assert [status.state for status in streams.statuses()] == [State.STARTING]
 
 
+def test_a_stream_that_is_dated_anew_is_no_new_one() -> None:
+    streams = Streams([ONE], HELLO)
+    note(streams, SILENT)
+    later = datetime(2026, 1, 2, tzinfo=UTC)
+    assert not note(streams, replace(SILENT, stream=replace(ONE, redated=later)))
+    (known,) = streams.known
+    assert known.since == later + timedelta(seconds=1)
+    assert [status.time for status in streams.stopped()] == [later + timedelta(seconds=1)]
+
+
 def test_streams_that_stopped_make_room_for_others() -> None:
     streams = Streams([ONE], HELLO)
     for number in range(100):
