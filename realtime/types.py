@@ -90,7 +90,8 @@ class Stream:
     window, hop
         Length of a window, and its step, in samples.
     started
-        Date of sample 0, as it was known when the stream began: no other stream of that name has it.
+        Date of sample 0, as it was known when the stream began: no other stream of that name has it. It is
+        local where it has no time zone.
     redated
         The same as it is known by now, where that is another. Streams that differ in this alone are equal.
     """
@@ -110,7 +111,7 @@ class Stream:
 
     def date(self, index: int) -> datetime:
         """Return the date (UTC) of sample `index`."""
-        return (self.redated or self.started) + timedelta(seconds=self.seconds(index))
+        return (self.redated or self.started).astimezone(UTC) + timedelta(seconds=self.seconds(index))
 
 
 @dataclass(frozen=True, slots=True)

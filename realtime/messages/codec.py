@@ -3,7 +3,6 @@
 import functools
 import math
 from collections.abc import Sequence
-from datetime import UTC
 from typing import Final, assert_never
 
 import msgspec
@@ -201,7 +200,7 @@ def _prediction(event: types.Prediction) -> Prediction:
         seq=int(event.seq),
         start_s=_seconds(stream.seconds(event.start)),
         end_s=_seconds(stream.seconds(event.end)),
-        time=stream.date(event.end).astimezone(UTC),
+        time=stream.date(event.end),
         label=event.label,
         probability=_rounded(event.probability, 6),
         probabilities=_by_label(stream.labels, event.probabilities),

@@ -318,11 +318,15 @@ def test_a_probability_that_is_no_number_never_becomes_json(value: float) -> Non
         messages.to_message(replace(PREDICTION, smoothed=(0.5, value)))
 
 
-def test_the_time_is_in_utc_wherever_the_stream_began() -> None:
-    east = timezone(timedelta(hours=9))
-    stream = replace(STREAM, started=datetime(2026, 3, 4, 14, 6, 7, 250000, tzinfo=east))
-    data = messages.encode(messages.to_message(replace(PREDICTION, stream=stream)))
-    assert json.loads(data)["time"] == "2026-03-04T05:06:11.250000Z"
+@pytest.mark.parametrize("event", [PREDICTION, STATUS], ids=["prediction", "status"])
+def test_the_time_is_in_utc_wherever_the_stream_began(event: types.Prediction | types.Status) -> None:
+    east = datetime(2026, 3, 4, 14, 6, 7, 250000, tzinfo=timezone(timedelta(hours=9)))
+    # What has no time zone is of the place where it is made.
+    here = east.astimezone().replace(tzinfo=None)
+    for started in (east, here):
+        data = messages.encode(messages.to_message(replace(event, stream=replace(STREAM, started=started))))
+        assert json.loads(data)["time"] == "2026-03-04T05:06:11.250000Z"
+        assert type(messages.decode(data)) is type(messages.to_message(event))
 
 
 def test_hello() -> None:
