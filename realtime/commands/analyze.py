@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from realtime import analysis, classifier, config, reports  # noqa: PLC0415
 
-    settings = settings_of(arguments)
+    # Recordings are judged here, whatever server the file names for those who listen.
+    settings = settings_of(arguments, ignored=("to",))
     files = analysis.find_files(Path(path) for path in arguments.paths)
     model = classifier.load(settings.model)
     smoothing = config.parse_smoothing(settings.smoothing) if settings.smoothing else None

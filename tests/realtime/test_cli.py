@@ -265,6 +265,18 @@ def test_analyze_settings(analyze: Tonewatch, recording: Path) -> None:
     assert {row["label"] for row in sure} == {"unknown"}
 
 
+def test_analyze_judges_here_whatever_server_the_file_names(
+    tonewatch: Tonewatch, tiny_model: Path, recording: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('to = "ws://127.0.0.1:1"\nhop_s = 1.0\n')
+    words = ("analyze", recording, "--model", tiny_model, "--format", "csv", "--config", path)
+    outcome = tonewatch(*words)
+    assert (outcome.code, outcome.err) == (0, "")
+    rows = list(csv.DictReader(outcome.out.splitlines()))
+    assert [row["end_s"] for row in rows] == ["3.000", "4.000", "5.000"]
+
+
 def test_analyze_scores_what_names_say(analyze: Tonewatch, make_voice: MakeVoice, tmp_path: Path) -> None:
     truths = ["sad", "sad", "happy", "fearful", "angry", "fearful", "neutral", "sad"]
     paths = record(tmp_path / "all", make_voice, truths)
