@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from realtime import process
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from realtime.types import Event, Prediction, Sink, Status
 
 _NOTHING = "the server hears nothing yet: waits for a stream"
+_ASIDE_S = 5.0
+"""Seconds of a stream for which the panel tells what is about no stream."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -108,20 +111,19 @@ def show_events(
     from realtime.remote import RemoteStreams  # noqa: PLC0415 - help is quick
     from realtime.run import FanOut  # noqa: PLC0415
 
-    focus = Focus()
+    focus = Focus(wanted)
     streams = RemoteStreams()
     failures: list[str] = []
     outlets = FanOut([screen], failures.append)
     try:
         for message in told:
             events = streams.events(message)
+            shown = [one for event in events for one in focus.events(event)] if is_panel else events
             if not events:
-                events = focus.aside(message)
-                if not (events and is_panel):
+                shown = focus.aside(message)
+                if not shown:
                     tell_aside(message, wanted)
-            for event in events:
-                for one in focus.events(event) if is_panel else [event]:
-                    outlets.emit(one)
+            outlets.emit(*shown)
             if not outlets.sinks:
                 return False
         return True
@@ -133,43 +135,57 @@ def show_events(
 
 def tell_aside(message: messages.Message, wanted: Sequence[str] = ()) -> None:
     """Tell of a message that is about no stream."""
+    text = _aside(message, wanted)
+    if text:
+        report(text)
+
+
+def _aside(message: messages.Message, wanted: Sequence[str]) -> str:
+    """Return what people should know of a message that is about no stream; mostly nothing."""
     from realtime.messages import Error, Hello  # noqa: PLC0415 - help is quick
 
     if isinstance(message, Error):
-        report(message.message)
-    elif isinstance(message, Hello) and not message.streams:
-        report(_NOTHING)
-    elif isinstance(message, Hello) and (missing := set(wanted).difference(message.streams)):
-        report(f"the server hears {', '.join(message.streams)}: waits for {', '.join(sorted(missing))}")
+        return message.message
+    if isinstance(message, Hello):
+        if not message.streams:
+            return _NOTHING
+        missing = set(wanted).difference(message.streams)
+        if missing:
+            return f"the server hears {', '.join(message.streams)}: waits for {', '.join(sorted(missing))}"
+    return ""
 
 
 class Focus:
-    """Chooses the stream that the panel shows: of those that go on, the one that began last."""
+    """Chooses the stream that the panel shows: of those that go on, the one that began last.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    wanted
+        Names of the streams that are waited for; none where it is all of them.
+    """
+
+    def __init__(self, wanted: Sequence[str] = ()) -> None:
+        self._wanted = wanted
         self._newest: dict[str, Prediction | Status] = {}
-        self._shown: str | None = None
+        self._states: dict[str, Status] = {}
+        # Kept also when its stream is gone.
+        self._shown: Prediction | Status | None = None
+        self._aside_until: int | None = None
 
     def events(self, event: Event) -> list[Event]:
         """Return what to show because of an event; more than that where another stream is chosen."""
-        from realtime.types import Segment, State, Status  # noqa: PLC0415 - help is quick
+        from realtime.types import Segment, Status  # noqa: PLC0415 - help is quick
 
         if isinstance(event, Segment):
             return []
         self._newest[event.stream.name] = event
-        live = [
-            other
-            for other in self._newest.values()
-            if not (isinstance(other, Status) and other.state is State.STOPPED)
-        ]
-        if not live:
-            return [event] if self._shown in {event.stream.name, None} else []
-        chosen = max(live, key=lambda other: other.stream.started)
-        before, self._shown = self._shown, chosen.stream.name
-        if event is chosen:
-            return [event]
+        if isinstance(event, Status):
+            self._states[event.stream.name] = event
+        chosen = self._choose()
+        if event is chosen or (chosen is None and self._is_shown(event)):
+            return self._follow(event)
         # The one that was shown has ended: back to another.
-        return [] if before == self._shown else [chosen]
+        return [] if chosen is None or self._is_shown(chosen) else self._switch(chosen)
 
     def aside(self, message: messages.Message) -> list[Event]:
         """Return how the panel shows what is about no stream: as the state of the one shown last."""
@@ -177,11 +193,68 @@ class Focus:
         from realtime.remote import end_of  # noqa: PLC0415
         from realtime.types import State, Status  # noqa: PLC0415
 
-        last = self._newest.get(self._shown or "")
+        last = self._shown
         if last is None:
             return []
-        if isinstance(message, Error):
-            return [Status(last.stream, State.RECOVERING, message.message, end_of(last), end_of(last))]
-        if isinstance(message, Hello) and not message.streams:
-            return [Status(last.stream, State.STOPPED, _NOTHING, end_of(last), end_of(last))]
-        return []
+        if isinstance(message, Hello):
+            return self._greet(last, message)
+        if not isinstance(message, Error):
+            return []
+        end = end_of(last)
+        if message.code == "disconnected":
+            return [Status(last.stream, State.RECOVERING, message.message, end, end)]
+        # The stream goes on as it was. Since the panel shows a state's reason until the next state, which may
+        # be hours away, that reason comes back after a while.
+        self._aside_until = end + round(_ASIDE_S * last.stream.sample_rate)
+        state = self._states.get(last.stream.name) or Status(last.stream, State.LISTENING, "", end, end)
+        return [replace(state, detail=message.message, level_dbfs=last.level_dbfs, dropped=0)]
+
+    def _greet(self, last: Prediction | Status, hello: messages.Hello) -> list[Event]:
+        """Forget the streams that are gone, which may have ended unheard, while there was no connection."""
+        from realtime.remote import end_of  # noqa: PLC0415 - help is quick
+        from realtime.types import State, Status  # noqa: PLC0415
+
+        self._newest = {name: event for name, event in self._newest.items() if name in hello.streams}
+        self._states = {name: state for name, state in self._states.items() if name in hello.streams}
+        if last.stream.name in hello.streams:
+            return []
+        chosen = self._choose()
+        if chosen is not None:
+            return self._switch(chosen)
+        reason = _aside(hello, self._wanted)
+        if not reason and isinstance(last, Status) and last.state is State.STOPPED:
+            return []
+        return [Status(last.stream, State.STOPPED, reason, end_of(last), end_of(last))]
+
+    def _choose(self) -> Prediction | Status | None:
+        """Return the newest event of the stream to show; None where none goes on."""
+        from realtime.types import State, Status  # noqa: PLC0415 - help is quick
+
+        live = [
+            event
+            for event in self._newest.values()
+            if not (isinstance(event, Status) and event.state is State.STOPPED)
+        ]
+        return max(live, key=lambda event: event.stream.started, default=None)
+
+    def _is_shown(self, event: Prediction | Status) -> bool:
+        return self._shown is None or self._shown.stream.name == event.stream.name
+
+    def _follow(self, event: Prediction | Status) -> list[Event]:
+        """Return the next event to show, after the stream's state where something else was shown as that."""
+        from realtime.types import Status  # noqa: PLC0415 - help is quick
+
+        self._shown = event
+        if self._aside_until is None:
+            return [event]
+        if isinstance(event, Status):
+            self._aside_until = None
+        elif event.end >= self._aside_until:
+            return self._switch(event)
+        return [event]
+
+    def _switch(self, event: Prediction | Status) -> list[Event]:
+        """Return the newest event of a stream, after its state, which a prediction does not tell."""
+        self._shown, self._aside_until = event, None
+        state = self._states.get(event.stream.name)
+        return [event] if state is None or state is event else [replace(state, dropped=0), event]

@@ -12,6 +12,7 @@ from realtime import cli, client, messages
 from realtime.commands.watch import Focus, show_events, show_messages
 from realtime.messages import to_message
 from realtime.sinks.console import LineConsole
+from realtime.sinks.panel import View
 from realtime.types import Prediction, Segment, State, Status, Stream
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def test_the_stream_that_began_last_is_shown_until_it_ends() -> None:
     assert focus.events(older) == []
     newer = prediction(PORCH, 5000)
     assert focus.events(newer) == [newer]
-    # Then the other one is shown at once, as it is.
-    assert focus.events(status(PORCH, 6000, State.STOPPED)) == [older]
+    # Then the other one is shown at once, as it is, with its state, which a prediction does not tell.
+    assert focus.events(status(PORCH, 6000, State.STOPPED)) == [first, older]
     last = status(KITCHEN, 7000, State.STOPPED)
     assert focus.events(last) == [last]
     assert focus.events(Segment(KITCHEN, "calm", 0, 1, 0.5)) == []
@@ -64,6 +65,55 @@ def test_the_end_of_a_stream_that_was_not_shown_changes_nothing() -> None:
     assert focus.events(status(KITCHEN, 2, State.STOPPED)) == []
     ended = status(PORCH, 2, State.STOPPED)
     assert focus.events(ended) == [ended]
+
+
+def hello(*of: Stream) -> messages.Hello:
+    return msgspec.structs.replace(messages.hello([KITCHEN]), streams=tuple(one.name for one in of))
+
+
+def test_a_stream_that_ended_while_there_was_no_connection_gives_way() -> None:
+    screen = Screen()
+    told: list[messages.Message] = [
+        hello(KITCHEN, PORCH),
+        to_message(status(KITCHEN, 1)),
+        to_message(status(PORCH, 1)),
+        LOST,
+        hello(KITCHEN),
+        to_message(prediction(KITCHEN, 9000)),
+    ]
+    assert show_events(told, screen, is_panel=True)
+    *_, lost, kitchen, last = screen.events
+    assert isinstance(lost, Status)
+    assert (lost.stream.name, lost.state) == ("porch", State.RECOVERING)
+    assert isinstance(kitchen, Status)
+    assert (kitchen.stream.name, kitchen.state) == ("kitchen", State.RECOVERING)
+    assert isinstance(last, Prediction)
+    # Also where it is the only one that is wanted.
+    focus = Focus(["porch"])
+    focus.events(prediction(PORCH, 5000))
+    (gone,) = focus.aside(hello(KITCHEN))
+    assert gone == Status(PORCH, State.STOPPED, "the server hears kitchen: waits for porch", 5000, 5000)
+    # One that said itself that it stopped has said why.
+    focus = Focus()
+    focus.events(status(PORCH, 5000, State.STOPPED))
+    assert focus.aside(hello(KITCHEN)) == []
+
+
+def test_what_is_wrong_with_this_side_alone_is_no_state_of_the_stream_and_passes() -> None:
+    slow = messages.Error(code="slow_subscriber", message="3 were dropped", fatal=False, dropped=3)
+    told: list[messages.Message] = [hello(KITCHEN), to_message(status(KITCHEN, 3000, State.CLIPPING))]
+    told += [to_message(prediction(KITCHEN, 3000)), slow]
+    told += [to_message(prediction(KITCHEN, end)) for end in range(3500, 9000, 500)]
+    screen, view = Screen(), View()
+    assert show_events(told, screen, is_panel=True)
+    told_until = 0
+    for event in screen.events:
+        view = view.after(event)
+        assert view.state is State.CLIPPING
+        if view.detail == "3 were dropped" and isinstance(event, Prediction):
+            told_until = event.end
+    assert told_until == 7500
+    assert view.detail == ""
 
 
 class Screen:
