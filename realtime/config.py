@@ -14,7 +14,7 @@ import msgspec
 from realtime.artifact import DEFAULT_MODEL
 from realtime.errors import SettingsError
 from realtime.messages import LONGEST_NAME
-from realtime.types import Smoothing
+from realtime.types import LONGEST_VOTE, Smoothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -155,12 +155,13 @@ def parse_smoothing(text: str) -> Smoothing:
             return Smoothing(method="none")
         if method == "exponential" and 0 < float(value or 0.5) <= 1:
             return Smoothing(method="exponential", alpha=float(value or 0.5))
-        if method == "majority" and int(value or 3) >= 1:
+        if method == "majority" and 1 <= int(value or 3) <= LONGEST_VOTE:
             return Smoothing(method="majority", n=int(value or 3))
     except ValueError:
         pass
     raise SettingsError(
-        f"smoothing is {text!r}; wanted none, exponential:ALPHA (above 0 up to 1) or majority:N (from 1 up)"
+        f"smoothing is {text[:60]!r}; wanted none, exponential:ALPHA (above 0 up to 1) or majority:N "
+        f"(1 to {LONGEST_VOTE})"
     )
 
 

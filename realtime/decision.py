@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from realtime.errors import SettingsError
-from realtime.types import UNKNOWN, FloatArray, Segment, Smoothing
+from realtime.types import LONGEST_VOTE, UNKNOWN, FloatArray, Segment, Smoothing
 
 if TYPE_CHECKING:
     from realtime.types import Stream
@@ -40,8 +40,8 @@ class Smoother:
             raise SettingsError(f"smoothing is {smoothing.method!r}; wanted exponential, majority or none")
         if not 0 < smoothing.alpha <= 1:
             raise SettingsError(f"smoothing: alpha is {smoothing.alpha}; wanted a number above 0 up to 1")
-        if smoothing.n < 1:
-            raise SettingsError(f"smoothing: n is {smoothing.n} windows; wanted at least 1")
+        if not 1 <= smoothing.n <= LONGEST_VOTE:
+            raise SettingsError(f"smoothing: n is {smoothing.n} windows; wanted 1 to {LONGEST_VOTE}")
         self._smoothing = smoothing
         self._n_labels = n_labels
         self.reset()

@@ -53,6 +53,10 @@ SILENCE_DBFS = -120.0
 """The level that digital silence is given, since its logarithm has no end, and JSON no infinity."""
 
 
+LONGEST_VOTE = 10_000
+"""Windows that may vote together at the most: more than an hour of them, all counted at every hop."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Smoothing:
     """How successive windows' probabilities are combined.
@@ -65,7 +69,7 @@ class Smoothing:
     alpha
         Weight of the newest window (exponential), above 0 up to 1.
     n
-        Number of windows that vote (majority).
+        Number of windows that vote (majority), up to `LONGEST_VOTE`.
     """
 
     method: Literal["exponential", "majority", "none"] = "exponential"

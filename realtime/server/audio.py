@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 
     from realtime.messages import Start, Stop
     from realtime.recognizer import Model
-    from realtime.types import Event, FloatArray, Smoothing
+    from realtime.types import Event, FloatArray
 
 Output: TypeAlias = "Event | messages.Error"
 """What a stream gives: events for all, errors for its sender."""
 
-_LONGEST_VOTE = 10_000
 _NOTHING = np.zeros(0, dtype=np.float32)
 
 
@@ -141,7 +140,7 @@ class AudioStream:
             self._recognizer = Recognizer(
                 model,
                 hop_s=start.hop_s,
-                smoothing=_smoothing(start),
+                smoothing=None if start.smoothing is None else config.parse_smoothing(start.smoothing),
                 min_probability=start.min_probability,
                 name=name,
                 started=started,
@@ -264,15 +263,3 @@ class AudioStream:
             "scale ±1: the stream goes on without them"
         )
         return [messages.Error(code="bad_samples", message=text, fatal=False, dropped=n_bad)]
-
-
-def _smoothing(start: Start) -> Smoothing | None:
-    if start.smoothing is None:
-        return None
-    try:
-        smoothing = config.parse_smoothing(start.smoothing)
-    except OverflowError as error:
-        raise SettingsError(f"smoothing is {start.smoothing[:60]!r}; wanted smaller numbers") from error
-    if smoothing.n > _LONGEST_VOTE:
-        raise SettingsError(f"smoothing is {start.smoothing[:60]!r}; wanted at most {_LONGEST_VOTE} windows")
-    return smoothing

@@ -234,6 +234,7 @@ def test_configuration_that_cannot_be_used(
         (["--hop", "0.013"], ["hop is 0.013 s", "0.025 s"]),
         (["--hop", "-1"], ["hop_s is -1.0", "above 0"]),
         (["--smoothing", "mean"], ["'mean'", "none, exponential:ALPHA"]),
+        (["--smoothing", "majority:99999999999999999999"], ["majority:9999", "majority:N (1 to 10000)"]),
         (["--min-probability", "1.5"], ["1.5", "from 0 to 1"]),
         (["--format", "mp3"], ["'mp3'", "format"]),
         (["--rate", "10"], ["rate is 10", "1000 to 768000 Hz"]),

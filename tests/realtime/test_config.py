@@ -161,7 +161,7 @@ def test_smoothing_in_words(text: str, smoothing: Smoothing) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "none:1", "exponential:0", "exponential:x", "majority:0", "majority:1.5"]
+    "text", ["", "none:1", "exponential:0", "exponential:x", "majority:0", "majority:1.5", "majority:10001"]
 )
 def test_bad_smoothing_in_words(text: str) -> None:
     with pytest.raises(SettingsError, match="smoothing is"):

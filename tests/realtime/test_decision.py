@@ -51,6 +51,7 @@ def test_none_passes_through() -> None:
         (Smoothing(alpha=0.0), "alpha is 0.0"),
         (Smoothing(alpha=1.5), "alpha is 1.5"),
         (Smoothing(method="majority", n=0), "n is 0"),
+        (Smoothing(method="majority", n=10**20), "wanted 1 to 10000"),
         (Smoothing(method="median"), "wanted exponential"),  # type: ignore[arg-type]
         ("majority:5", "smoothing is 'majority:5'; wanted a Smoothing"),
     ],
