@@ -164,23 +164,37 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
     Raises
     ------
     SourceError
-        Where something named does not exist, or a folder holds no audio.
+        Where something named does not exist, or may not be looked at, or a folder holds no audio.
     """
     files: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
-            if not inside:
-                endings = " ".join(sorted(AUDIO_SUFFIXES))
-                raise SourceError(
-                    f"{path}: a folder without audio; wanted files that end in one of {endings}"
-                )
-            files += inside
-        elif path.exists():
-            files.append(path)
-        else:
-            raise SourceError(f"{path}: no such file or folder")
+        try:
+            files += _files_at(path)
+        except OSError as error:
+            raise SourceError(
+                f"{path}: {error.strerror or error}; wanted a file or folder that can be read"
+            ) from error
     return files
+
+
+def _files_at(path: Path) -> list[Path]:
+    if not path.is_dir():
+        if not path.exists():
+            raise SourceError(f"{path}: no such file or folder")
+        return [path]
+    inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and _may_be_file(p))
+    if not inside:
+        endings = " ".join(sorted(AUDIO_SUFFIXES))
+        raise SourceError(f"{path}: a folder without audio; wanted files that end in one of {endings}")
+    return inside
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # Where nobody may look, whoever opens it is told why.
+        return True
 
 
 def analyze(

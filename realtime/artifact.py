@@ -107,20 +107,29 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     UnknownModelError
-        Where there is none; the message lists the models there are.
+        Where there is none, or nobody may look; the message lists the models there are.
     """
     text = os.fspath(name_or_path)
-    if _NAME.fullmatch(text):
-        for folder in model_folders():
-            if (folder / text / CARD_FILE).is_file():
-                return folder / text
-    path = Path(text)
-    if path.is_dir():
-        return path
+    reason = f"there is no model {text!r}"
+    try:
+        found = _look_for(text)
+    except OSError as error:
+        found, reason = None, f"no model can be looked for at {text!r}: {error.strerror or error}"
+    if found is not None:
+        return found
     known = ", ".join(model_names()) or "none"
     raise UnknownModelError(
-        f"there is no model {text!r}; there are: {known}. Give one of these, or the path of a model's folder"
+        f"{reason}; there are: {known}. Give one of these, or the path of a model's folder"
     )
+
+
+def _look_for(text: str) -> Path | None:
+    named = [folder / text for folder in model_folders()] if _NAME.fullmatch(text) else []
+    for folder in named:
+        if (folder / CARD_FILE).is_file():
+            return folder
+    path = Path(text)
+    return path if path.is_dir() else None
 
 
 def read(path: str | os.PathLike[str]) -> Artifact:
@@ -205,10 +214,11 @@ def write(
 
 def _put(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Put files into a folder, all or none; those of another runtime go."""
-    is_new = not folder.exists()
+    is_new = False
     partials = {folder / name: folder / f".{name}.partial" for name in contents}
     path, kept = folder, "nothing was changed"
     try:
+        is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         for path, partial in partials.items():
             with partial.open("wb") as file:

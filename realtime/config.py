@@ -188,6 +188,14 @@ def user_file() -> Path:
     return user_config_path("tonewatch", appauthor=False) / FILE_NAME
 
 
+def _found_user_file() -> Path | None:
+    path = user_file()
+    try:
+        return path if path.is_file() else None
+    except OSError:
+        return None
+
+
 def load(
     flags: Mapping[str, Any],
     path: Path | None = None,
@@ -204,7 +212,8 @@ def load(
     flags
         Values by setting; those that are None were not given.
     path
-        The file; the user's own, where it exists, by default.
+        The file; by default the user's own, where there is one that may be looked for: services may run
+        with somebody else's home, which they cannot enter.
     defaults
         Values by setting that hold for this command where neither flags nor file say anything.
     ignored
@@ -218,8 +227,9 @@ def load(
     """
     given = {name: value for name, value in flags.items() if value is not None}
     stored: dict[str, Any] = {}
-    if path is not None or user_file().is_file():
-        path = path or user_file()
+    if path is None:
+        path = _found_user_file()
+    if path is not None:
         stored = _read(path)
         _check_keys(path, stored)
         _convert(stored, f"{path}: ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -133,13 +134,8 @@ class FileSource:
 
 def _open(path: Path) -> SoundFile:
     """Open a file, or say in one line why it cannot be read."""
-    if path.is_dir():
-        raise SourceError(f"{path} is a directory; wanted an audio file")
-    if path.exists() and not path.is_file():
-        raise SourceError(f"{path} is not a regular file; pipe its samples into standard input instead")
     try:
-        with path.open("rb") as stream:
-            is_empty = not stream.read(1)
+        is_empty = _is_empty(path)
     except FileNotFoundError as error:
         raise SourceError(f"{path} does not exist; wanted an audio file") from error
     except OSError as error:
@@ -165,6 +161,16 @@ def _open(path: Path) -> SoundFile:
     # same state by that: samples would change with the length of the blocks.
     file.seekable = lambda: False
     return file
+
+
+def _is_empty(path: Path) -> bool:
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise SourceError(f"{path} is a directory; wanted an audio file")
+    if not stat.S_ISREG(mode):
+        raise SourceError(f"{path} is not a regular file; pipe its samples into standard input instead")
+    with path.open("rb") as stream:
+        return not stream.read(1)
 
 
 def _header_tolerance(file: SoundFile) -> int:

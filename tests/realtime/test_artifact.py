@@ -392,6 +392,7 @@ def test_a_place_where_no_folder_can_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert f"{tmp_path / 'file'}: cannot be written: File exists" in overwrite(tmp_path / "file")
     assert (tmp_path / "file").read_text() == ""
+    assert "cannot be written: File name too long; nothing was changed" in overwrite(tmp_path / (300 * "x"))
 
 
 def test_a_disk_that_fails_at_the_worst_of_moments(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

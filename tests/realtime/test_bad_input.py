@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import shutil
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -110,6 +112,8 @@ def no_audio(folder: Path, kind: str) -> Path:
             path.symlink_to(path)
         case "folder":
             path.mkdir()
+        case "too long":
+            path = folder / f"{300 * 'x'}.wav"
     return path
 
 
@@ -122,6 +126,7 @@ def no_audio(folder: Path, kind: str) -> Path:
         ("silent", "holds no audio (0 samples)", "holds no audio (0 samples)"),
         ("cut", "holds no audio (0 samples)", "holds no audio (0 samples)"),
         ("looped", "cannot be opened: ", "no such file or folder"),
+        ("too long", "cannot be opened: File name too long", "File name too long; wanted a file or folder"),
         (
             "folder",
             "is a directory; wanted an audio file",
@@ -145,6 +150,46 @@ def test_file_that_cannot_be_used(
     )
     for flags in ([], ["--whole"], ["--format", "json"], ["--format", "csv"]):
         check_refusal(tonewatch("analyze", path, "--model", tiny_model, *flags), str(path), analyzing)
+
+
+def lock(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let nobody enter a folder; modes do not bind the superuser."""
+    look = os.stat
+
+    def refuse(path: Any, *arguments: Any, **more: Any) -> os.stat_result:
+        if not isinstance(path, int) and folder in Path(os.fsdecode(path)).parents:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return look(path, *arguments, **more)
+
+    monkeypatch.setattr(os, "stat", refuse)
+
+
+def test_what_lies_in_a_folder_that_may_not_be_entered(
+    *,
+    listen: Tonewatch,
+    tonewatch: Tonewatch,
+    recording: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    path = Path(shutil.copy(recording, locked))
+    shutil.copytree(tiny_model, locked / "model")
+    lock(monkeypatch, locked)
+    told = [str(path), "Permission denied"]
+    check_refusal(listen("--input", path, "--fast"), *told)
+    analyze = ("analyze", "--model", tiny_model, "--whole", "--format", "csv")
+    check_refusal(tonewatch(*analyze, path), *told)
+    for command in (["listen", "--demo"], ["analyze", recording]):
+        outcome = tonewatch(*command, "--model", locked / "model")
+        check_refusal(outcome, str(locked / "model"), "Permission denied", "there are: ")
+    # It is listed, and then told of apart: the others are judged.
+    outcome = tonewatch(*analyze, tmp_path)
+    assert outcome.code == 2
+    assert len(outcome.out.splitlines()) == 2
+    assert outcome.err.splitlines()[0] == f"tonewatch: {path} cannot be opened: Permission denied"
 
 
 # --- standard input ---------------------------------------------------------------------------------------
@@ -313,6 +358,11 @@ def test_unknown_model(command: list[str], tonewatch: Tonewatch, recording: Path
         "no model 'large'",
         "there are: tiny-float16, tiny-float32, tiny-forest, tiny-frames, tiny-int8, tiny-knn, tiny-svm",
     )
+
+
+def test_a_models_name_that_is_too_long(tonewatch: Tonewatch) -> None:
+    name = 300 * "x"
+    check_refusal(tonewatch("listen", "--demo", "--model", name), name, "File name too long", "there are: ")
 
 
 def damage(folder: Path, how: str) -> None:

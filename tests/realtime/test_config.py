@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -100,6 +102,20 @@ def test_the_users_own_file_is_found(no_user_file: Path) -> None:
     no_user_file.parent.mkdir()
     no_user_file.write_text("min_probability = 0.4\n")
     assert config.load({}).min_probability == 0.4
+
+
+def test_the_users_own_file_need_not_be_there_for_us(
+    no_user_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    # As for a service whose home is another user's.
+    monkeypatch.setattr(os, "stat", refuse)
+    assert config.load({}) == Settings()
+    # What is named is wanted.
+    with pytest.raises(SettingsError, match=f"{config.FILE_NAME}: No such file"):
+        config.load({}, no_user_file)
 
 
 @pytest.mark.parametrize(
