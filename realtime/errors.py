@@ -10,7 +10,7 @@
     ├── ClassifierError           what runs a model is missing, or refuses it
     ├── SourceError               audio that cannot be read
     │   ├── NoPortAudioError      the system's PortAudio library is missing
-    │   └── DeviceError           no such microphone, or more than one
+    │   └── DeviceError           no such microphone, more than one, or none that can be opened
     ├── SinkError                 a place where events cannot go
     │   └── AddressError          an address that cannot be served on
     ├── SubscriptionError         a server that cannot be subscribed to, or sent to
@@ -55,7 +55,7 @@ class NoPortAudioError(SourceError):
 
 
 class DeviceError(SourceError):
-    """No microphone fits the request, or several do."""
+    """No microphone fits the request, several do, or the system lets none be opened."""
 
 
 class SinkError(TonewatchError):

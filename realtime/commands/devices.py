@@ -22,7 +22,7 @@ def run(_arguments: argparse.Namespace) -> int:
     Raises
     ------
     DeviceError
-        Where there is none.
+        Where there is none, or the system cannot be asked.
     """
     from rich.console import Console  # noqa: PLC0415 - help is quick
 

@@ -98,6 +98,8 @@ def load_backend() -> AudioBackend:
     ------
     NoPortAudioError
         If the PortAudio library is missing from the system.
+    DeviceError
+        If PortAudio cannot be started.
     """
     try:
         import sounddevice  # noqa: PLC0415 - needs PortAudio, and starts it
@@ -108,6 +110,11 @@ def load_backend() -> AudioBackend:
             "`sudo dnf install portaudio` (Fedora), `sudo pacman -S portaudio` (Arch) or "
             "`brew install portaudio` (macOS), or try without a microphone: --demo"
         ) from error
+    except Exception as error:
+        # The module that could name this error by its class has just failed to be imported.
+        if type(error).__name__ != "PortAudioError":
+            raise
+        raise _not_started(error) from error
     return cast("AudioBackend", sounddevice)
 
 
@@ -128,9 +135,15 @@ def devices(*, backend: AudioBackend | None = None) -> tuple[Device, ...]:
     ------
     NoPortAudioError
         If the PortAudio library is missing from the system.
+    DeviceError
+        If PortAudio cannot be started, or asked.
     """
     backend = backend or load_backend()
-    host_apis = [str(host_api["name"]) for host_api in backend.query_hostapis()]
+    try:
+        host_apis = [str(host_api["name"]) for host_api in backend.query_hostapis()]
+        all_devices = list(backend.query_devices())
+    except backend.PortAudioError as error:
+        raise _not_started(error) from error
     try:
         default = int(backend.query_devices(kind="input")["index"])
     except (backend.PortAudioError, ValueError):
@@ -144,8 +157,15 @@ def devices(*, backend: AudioBackend | None = None) -> tuple[Device, ...]:
             sample_rate=round(found["default_samplerate"]),
             default=index == default,
         )
-        for index, found in enumerate(backend.query_devices())
+        for index, found in enumerate(all_devices)
         if found["max_input_channels"] > 0
+    )
+
+
+def _not_started(error: Exception) -> DeviceError:
+    return DeviceError(
+        f"PortAudio, which microphones need, cannot be used: {error}; is the system's sound running, and may "
+        "this program use it? Or try without a microphone: --demo"
     )
 
 

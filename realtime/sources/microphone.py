@@ -192,7 +192,7 @@ class MicrophoneSource:
         NoPortAudioError
             If the PortAudio library is missing from the system.
         DeviceError
-            If no device fits, several do, or it cannot be opened.
+            If no device fits, several do, or it cannot be opened; or if PortAudio cannot be started.
         """
         self._backend = self._backend or load_backend()
         self._closed.clear()

@@ -86,6 +86,10 @@ def recording(tmp_path: Path, make_voice: MakeVoice) -> Path:
     return path
 
 
+class PortAudioError(Exception):
+    """As sounddevice names it."""
+
+
 class PlugIn(Protocol):
     """Lets there be these microphones, of which the first is the default; none can be opened."""
 
@@ -99,9 +103,6 @@ def plug_in(monkeypatch: pytest.MonkeyPatch) -> PlugIn:
 
 def plug(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Let there be these microphones, of which the first is the default, and cannot be opened."""
-
-    class PortAudioError(Exception):
-        pass
 
     def query_devices(device: int | None = None, kind: str | None = None) -> Any:
         assert device is None
@@ -135,18 +136,31 @@ def plug(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 
 class NoPortAudio:
-    """Lets `import sounddevice` fail as it does where the library is missing."""
+    """Lets `import sounddevice` fail."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
 
     def find_spec(self, name: str, _path: Sequence[str] | None, _target: object = None) -> ModuleSpec | None:
         if name == "sounddevice":
-            raise OSError("PortAudio library not found")
+            raise self._error
         return None
 
 
 @pytest.fixture
 def no_portaudio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the library be missing."""
     monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [NoPortAudio(), *sys.meta_path])
+    error = OSError("PortAudio library not found")
+    monkeypatch.setattr(sys, "meta_path", [NoPortAudio(error), *sys.meta_path])
+
+
+@pytest.fixture
+def broken_portaudio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the library be there and refuse to start, which sounddevice has it do as it is imported."""
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    error = PortAudioError("Error initializing PortAudio: Unanticipated host error [PaErrorCode -9999]")
+    monkeypatch.setattr(sys, "meta_path", [NoPortAudio(error), *sys.meta_path])
 
 
 @pytest.fixture

@@ -68,6 +68,19 @@ def test_no_portaudio(listen: Tonewatch, tonewatch: Tonewatch) -> None:
     assert second == "tonewatch: plays the bundled demo audio instead of a microphone"
 
 
+@pytest.mark.usefixtures("broken_portaudio")
+def test_portaudio_that_does_not_start(listen: Tonewatch, tonewatch: Tonewatch) -> None:
+    for outcome in (listen(), listen("--device", "USB"), listen("--device", "USB", "--or-demo")):
+        check_refusal(outcome, "PortAudio, which microphones need", "[PaErrorCode -9999]", "--demo")
+    check_refusal(tonewatch("devices"), "[PaErrorCode -9999]")
+    outcome = listen("--or-demo", "--fast", "--json")
+    assert outcome.code == 0
+    assert len(outcome.predictions) > 50
+    first, second = outcome.err.splitlines()
+    assert "[PaErrorCode -9999]" in first
+    assert second == "tonewatch: plays the bundled demo audio instead of a microphone"
+
+
 def test_no_device(listen: Tonewatch, tonewatch: Tonewatch, plug_in: PlugIn) -> None:
     plug_in()
     check_refusal(listen(), "no input device was found", "--demo")

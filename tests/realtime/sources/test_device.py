@@ -113,6 +113,37 @@ def test_missing_portaudio(monkeypatch: pytest.MonkeyPatch) -> None:
         load_backend()
 
 
+def test_only_what_portaudio_says_is_an_error_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    real_import = builtins.__import__
+
+    class PortAudioError(Exception):
+        pass
+
+    def fail(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "sounddevice":
+            raise error
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", fail)
+    error: Exception = PortAudioError("Error initializing PortAudio")
+    with pytest.raises(DeviceError, match=r"cannot be used: Error initializing PortAudio; .*--demo"):
+        load_backend()
+    error = RuntimeError("a defect")
+    with pytest.raises(RuntimeError, match="a defect"):
+        load_backend()
+
+
+@pytest.mark.parametrize("question", ["query_hostapis", "query_devices"])
+def test_portaudio_that_cannot_be_asked(question: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise FakePortAudioError("PortAudio not initialized")
+
+    backend = FakeSounddevice()
+    monkeypatch.setattr(backend, question, fail)
+    with pytest.raises(DeviceError, match="cannot be used: PortAudio not initialized; "):
+        devices(backend=backend)
+
+
 def test_importing_the_sources_loads_no_audio_library() -> None:
     code = (
         "import sys, realtime.sources\n"
