@@ -69,7 +69,8 @@ class Hello(_ServerMessage, frozen=True, kw_only=True, tag="hello"):
     formats: tuple[str, ...] = ()
     """Formats of samples that `/audio` takes; left out where no audio is taken."""
     history_s: float | None = None
-    """How far back `since` reaches, in seconds; left out where nothing is remembered."""
+    """How far back `since` reaches at the most, in seconds: less far where more was told in that time than is
+    kept, or sent again; left out where nothing is remembered."""
 
 
 class LatencyMs(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import deque
 from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from realtime.server.filters import Filter, Published
@@ -27,14 +29,22 @@ class History:
     ----------
     length_s
         How long a message is remembered, in seconds.
-    n_per_stream, n_total
-        Messages remembered at the most.
+    n_per_hop
+        Messages remembered of a stream at the most, for each of its hops in that time. It holds back streams
+        that are told faster than they were spoken.
+    n_total
+        Messages remembered in all at the most.
+    hop_s_of
+        Returns the seconds between the predictions of the stream of that name.
     """
 
-    def __init__(self, length_s: float, n_per_stream: int, n_total: int) -> None:
+    def __init__(
+        self, length_s: float, n_per_hop: int, n_total: int, hop_s_of: Callable[[str], float]
+    ) -> None:
         self._length = timedelta(seconds=length_s)
-        self._n_per_stream = n_per_stream
+        self._n_per_hop = n_per_hop
         self._n_total = n_total
+        self._hop_s_of = hop_s_of
         self._n = 0
         self._streams: dict[str, deque[Published]] = {}
 
@@ -49,7 +59,8 @@ class History:
         past = self._streams.setdefault(message.stream, deque())
         past.append(message)
         self._n += 1
-        if len(past) > self._n_per_stream:
+        n_hops = math.ceil(self._length.total_seconds() / self._hop_s_of(message.stream))
+        if len(past) > self._n_per_hop * n_hops:
             self._drop(message.stream, past)
         elif self._n > self._n_total:
             self._drop(*max(self._streams.items(), key=lambda item: len(item[1])))

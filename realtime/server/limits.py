@@ -29,10 +29,11 @@ class Limits:
     """Length of a message of a subscriber, in bytes; what it says is not listened to."""
     history_s: float = 600.0
     """How long messages are remembered for those who come later, in seconds."""
-    n_history: int = 2000
-    """Messages remembered of each stream."""
+    n_history_per_hop: int = 3
+    """Messages remembered of each stream for each of its hops in that time: enough for a prediction and a
+    new state at each, and the end of a segment and the beginning of the next at every second one."""
     n_history_total: int = 50_000
-    """Messages remembered in all: about 50 MB."""
+    """Messages remembered in all, whatever that leaves of `history_s`: about 50 MB."""
     n_replayed: int = 10_000
     """Messages of the past that one subscriber gets at the most: the newest."""
     n_queued: int = 64

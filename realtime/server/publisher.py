@@ -89,7 +89,9 @@ class Publisher:
         self.streams = streams
         self.subscribers = Subscribers(limits.n_queued)
         self._n_replayed = limits.n_replayed
-        self._history = History(limits.history_s, limits.n_history, limits.n_history_total)
+        self._history = History(
+            limits.history_s, limits.n_history_per_hop, limits.n_history_total, streams.hop_s
+        )
         self._counters = counters
         self._clock = clock or Clock()
         self._send_now = send_now

@@ -79,6 +79,11 @@ class Streams:
         """Return the message that introduces them."""
         return msgspec.structs.replace(self._template, streams=tuple(self._known))
 
+    def hop_s(self, name: str) -> float:
+        """Return the seconds between a stream's predictions; of one that is not known, those of the model."""
+        known = self._known.get(name)
+        return self._template.hop_s if known is None else known.stream.seconds(known.stream.hop)
+
     def statuses(self, names: frozenset[str] | None = None) -> list[messages.Status]:
         """Return the newest status of each stream, as of now: without the losses already told.
 

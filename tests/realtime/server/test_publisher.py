@@ -97,6 +97,24 @@ def test_without_since_hello_says_where_to_come_back_to() -> None:
     asyncio.run(check())
 
 
+def test_the_past_is_as_long_for_a_stream_that_predicts_more_often() -> None:
+    async def check() -> None:
+        now = NOW
+        streams = Streams([ONE], messages.hello([ONE]))
+        sender = Publisher(streams, Limits(), Counted(), clock=Clock(lambda: now))
+        often = replace(ONE, name="often", hop=2205)
+        sender.begin(often)
+        for seq in range(6500):
+            now = NOW + timedelta(seconds=0.1 * seq)
+            sender.publish(replace(prediction(seq), stream=often))
+        _, late = sender.greet(parse_query("since=600", now))
+        late.end()
+        past = [messages.decode(data) async for data in late]
+        assert [m.seq for m in past if isinstance(m, messages.Prediction)] == list(range(500, 6500))
+
+    asyncio.run(check())
+
+
 def test_of_too_much_past_the_newest_comes() -> None:
     async def check() -> None:
         sender = publisher(n_replayed=2)

@@ -29,6 +29,15 @@ def test_a_newcomer_is_told_the_newest_status_without_losses_already_told() -> N
     assert streams.statuses() == [message]
 
 
+def test_hops_are_those_of_each_stream() -> None:
+    streams = Streams([ONE], HELLO)
+    streams.add(replace(TWO, hop=2205))
+    assert (streams.hop_s("one"), streams.hop_s("two")) == (0.5, 0.1)
+    # Of one that is gone, the model's.
+    streams.forget("two")
+    assert streams.hop_s("two") == 0.5
+
+
 def test_a_new_stream_is_introduced() -> None:
     streams = Streams([ONE], HELLO)
     assert note(streams, replace(SILENT, stream=TWO))
