@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 for success, 1 where every output failed, 2 for bad input, 130 and 143 after Ctrl-C and SIGTERM.
+        0 for success, 1 where every output failed, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM and
+        129 after SIGHUP.
     """
     is_own_process = argv is None
     if is_own_process:
@@ -43,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TonewatchError as error:
         report(str(error))
         code = EXIT_BAD_INPUT
-    except process.Terminated:
-        code = 128 + signal.SIGTERM
+    except process.Terminated as end:
+        code = 128 + end.number
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except OSError as error:

@@ -19,15 +19,31 @@ if TYPE_CHECKING:
 CLOSE_WITHIN_S = 5.0
 """Longest time that files, server and microphone together take to close."""
 
+_HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""Says that the terminal was closed; Windows has nothing like it."""
+
+ENDING = tuple(number for number in (signal.SIGINT, signal.SIGTERM, _HANG_UP) if number is not None)
+"""The signals that end a process unless it says otherwise: Ctrl-C, a polite request, a closed terminal."""
+
 _OUTPUT_IS_GONE = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO})
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end by SIGTERM; it ends as for Ctrl-C."""
+    """The process was asked to end by SIGTERM or SIGHUP; it ends as for Ctrl-C.
+
+    Parameters
+    ----------
+    number
+        The signal's.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 def exit_on_signals() -> None:
-    """Let SIGINT and SIGTERM end the process at once, as long as there is nothing to close.
+    """Let SIGINT, SIGTERM and SIGHUP end the process at once, as long as there is nothing to close.
 
     An exception may go astray while modules are imported: some that are written in C make an ImportError of
     it, and the import system itself sometimes prints it and goes on.
@@ -36,9 +52,18 @@ def exit_on_signals() -> None:
 
 
 def close_on_signals() -> None:
-    """Let SIGINT raise KeyboardInterrupt, and SIGTERM `Terminated`, where they ended the process at once."""
+    """Let SIGINT raise KeyboardInterrupt, the others `Terminated`, where they ended the process at once."""
     if signal.getsignal(signal.SIGTERM) is _exit:
         _answer(_Interrupter())
+
+
+def outlive_terminal() -> None:
+    """Let SIGHUP end nothing where it ended the process at once: there is more to do than to show something.
+
+    What is written to a terminal that was closed fails, and that output is dropped like any other.
+    """
+    if _HANG_UP is not None and signal.getsignal(_HANG_UP) is _exit:
+        signal.signal(_HANG_UP, signal.SIG_IGN)
 
 
 def ignore_signals() -> None:
@@ -64,11 +89,15 @@ def is_output_gone(error: OSError) -> bool:
 
 
 def give_up_broken_output() -> None:
-    """Let go of what standard output does not take: Python writes it again at the end, and would complain."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Let go of what the standard streams do not take.
+
+    Python writes it again at the end, and would then complain, and end with an exit code of its own.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _Interrupter:
@@ -81,7 +110,7 @@ class _Interrupter:
         now_s = time.monotonic()
         if now_s - self._raised_s >= CLOSE_WITHIN_S:
             self._raised_s = now_s
-            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+            raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
 
 
 def _exit(number: int, _frame: FrameType | None) -> NoReturn:
@@ -89,7 +118,8 @@ def _exit(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _answer(answer: Answer) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Ignored from the beginning, as shells do for what they start in the background: it stays so.
+    for number in ENDING:
+        # Ignored from the beginning, as by shells for what they start in the background, and by nohup: it
+        # stays so.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, answer)

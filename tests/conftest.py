@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import struct
 import subprocess
@@ -146,6 +147,7 @@ class Terminal:
         fcntl.ioctl(self.end, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
         self._attributes = termios.tcgetattr(self.end)
         self._written = b""
+        self._is_there = True
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -172,17 +174,26 @@ class Terminal:
         """Wait until something was written."""
         wait_until(lambda: text in self.text, timeout_s)
 
+    def hang_up(self) -> None:
+        """Go away, as a window that is closed does."""
+        self._is_there = False
+        self._reader.join()
+        os.close(self._master)
+
     def close(self) -> None:
         """Close both ends; returns when everything that was written was read."""
         os.close(self.end)
-        self._reader.join()
-        os.close(self._master)
+        if self._is_there:
+            self._reader.join()
+            os.close(self._master)
 
     def _read(self) -> None:
         # Ends by an error when nobody has the other end open any more.
         with contextlib.suppress(OSError):
-            while data := os.read(self._master, 65_536):
-                self._written += data
+            while self._is_there:
+                # Who closes what another thread reads closes nothing before there is something to read.
+                if select.select([self._master], [], [], 0.05)[0]:
+                    self._written += os.read(self._master, 65_536)
 
 
 @pytest.fixture
@@ -194,10 +205,12 @@ def terminal() -> Iterator[Terminal]:
 
 
 # What the console script does, in the same interpreter, and with interrupts let in: shells shut them out
-# for what they start in the background, which may be these tests.
+# for what they start in the background, which may be these tests, and nohup the end of the terminal.
 CONSOLE_SCRIPT = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 {before}
 from realtime.cli import main
 sys.exit(main())

@@ -91,6 +91,8 @@ def _device(text: str) -> int | str:
 def run(arguments: argparse.Namespace) -> int:
     """Listen until the source ends, or an interrupt comes."""
     settings = settings_of(arguments)
+    if settings.log or settings.serve is not None or settings.to is not None:
+        process.outlive_terminal()
     with contextlib.ExitStack() as stack:
         return _listen_here(settings, stack) if settings.to is None else _listen_there(settings, stack)
 
@@ -143,8 +145,10 @@ def _listen_there(settings: Settings, stack: ExitStack) -> int:
     hello = _ask(settings.to, token)
     source = _enter_source(settings, hello.sample_rate, stack)
     later: list[str] = []
-    # The server's own subscribers hear of it anyway.
-    sinks = _outputs(settings, stack) or [_Nowhere()]
+    sinks = _outputs(settings, stack)
+    if not sinks or sys.stdout.isatty():
+        # The server's own subscribers hear of it anyway, also when the terminal was closed.
+        sinks.append(_Nowhere())
     recognizer = RemoteRecognizer(
         settings.to,
         hello.sample_rate,

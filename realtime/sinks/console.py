@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -134,9 +135,8 @@ class PanelConsole:
         self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         from rich.console import Console  # noqa: PLC0415 - rich is slow to import, and only needed here
-        from rich.live import Live  # noqa: PLC0415
 
-        from realtime.sinks.panel import Panel, View, summary  # noqa: PLC0415
+        from realtime.sinks.panel import Panel, Screen, View, summary  # noqa: PLC0415
 
         self._console = Console() if console is None else console
         if not self._console.is_terminal or self._console.is_dumb_terminal:
@@ -149,7 +149,7 @@ class PanelConsole:
         self._view: View = View()
         self._panel = Panel
         self._summary = summary
-        self._live = Live(
+        self._live = Screen(
             console=self._console,
             get_renderable=self._render,
             refresh_per_second=_REFRESH_HZ,
@@ -157,7 +157,10 @@ class PanelConsole:
         )
 
     def emit(self, event: Event) -> None:
-        """Show `event`, at the next refresh."""
+        """Show `event`, at the next refresh; raises OSError where the terminal was closed."""
+        failure = self._live.failure
+        if failure is not None:
+            raise failure
         # Drawing happens in another thread, which finds either the old view or the new one: both are frozen.
         self._view = self._view.after(event)
         self._heard_s = self._clock()
@@ -166,9 +169,16 @@ class PanelConsole:
             self._live.start()
 
     def close(self) -> None:
-        """Give the terminal back, and leave a line on it that sums up; may be called twice."""
-        if self._live.is_started:
+        """Give the terminal back, and leave a line on it that sums up; may be called twice.
+
+        There is nothing to give back where it was closed.
+        """
+        if not self._live.is_started:
+            return
+        is_gone = self._live.failure is not None
+        with contextlib.suppress(OSError) if is_gone else contextlib.nullcontext():
             self._live.stop()
+        if not is_gone:
             self._console.print(self._summary(self._view))
 
     def _render(self) -> Panel:

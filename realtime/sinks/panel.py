@@ -6,10 +6,12 @@ is given. Importing this module imports rich.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Group
+from rich.live import Live
 from rich.panel import Panel as Frame
 from rich.text import Text
 
@@ -104,6 +106,27 @@ def summary(view: View) -> Text:
     if view.n_dropped:
         text.append(f"; {view.stream.seconds(view.n_dropped):.2f} s of audio lost", style="bold")
     return text
+
+
+class Screen(Live):
+    """The terminal's second screen, drawn anew from a thread of its own; parameters are those of `Live`."""
+
+    _failure: OSError | None = None
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why nothing can be drawn any more; None as long as it can."""
+        # What was a terminal is none once it was closed, and rich then draws nothing without a word.
+        if self._failure is None and not self.console.is_terminal:
+            self._failure = OSError(errno.EIO, "the terminal was closed")
+        return self._failure
+
+    def refresh(self) -> None:
+        """Draw."""
+        try:
+            super().refresh()
+        except OSError as error:
+            self._failure = error
 
 
 class Panel:

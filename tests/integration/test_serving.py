@@ -273,7 +273,7 @@ def test_who_comes_before_the_server_waits_for_it(serve: Serve, start_tonewatch:
     assert sending.wait(DEADLINE_S) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_server_that_is_asked_to_end_closes_every_session(number: signal.Signals, serve: Serve) -> None:
     server, page = serve()
     url = page.replace("http:", "ws:").rstrip("/")
@@ -317,6 +317,21 @@ def test_a_sender_that_is_asked_to_end_says_so(
     # At once, and not when the server is tired of waiting for it.
     watching.until(is_state(State.STOPPED))
     assert not any(isinstance(m, Status) and m.state is State.RECOVERING for m in watching.told)
+
+
+def test_a_sender_goes_on_when_its_terminal_is_closed(
+    serve: Serve, start_tonewatch: StartTonewatch, terminal: Terminal
+) -> None:
+    _, page = serve()
+    watched = Reader(start_tonewatch("watch", page, "--json"))
+    sending = start_tonewatch("listen", "--to", page, "--demo", "--lines", terminal=terminal)
+    watched.until(lambda message: isinstance(message, Prediction))
+    terminal.hang_up()
+    for _ in range(4):
+        watched.until(lambda message: isinstance(message, Prediction))
+    sending.send_signal(signal.SIGTERM)
+    watched.until(is_state(State.STOPPED))
+    assert sending.wait(DEADLINE_S) == 143
 
 
 def test_a_sender_whose_server_is_gone_ends_all_the_same(

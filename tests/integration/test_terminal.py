@@ -6,13 +6,18 @@ import csv
 import shutil
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from realtime import messages
 from realtime.live import DEMO
+from realtime.messages import Prediction, Status
+from realtime.types import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import StartTonewatch, Terminal
@@ -153,3 +158,59 @@ def test_interrupted_progress_gives_the_cursor_back(
     terminal.wait_for("\x1b[?25h")
     assert terminal.is_restored()
     assert "Traceback" not in terminal.text
+
+
+# --- a terminal that is closed ----------------------------------------------------------------------------
+
+
+def wait_until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline_s, f"waited {timeout_s} s in vain"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("flags", [[], ["--lines"]], ids=" ".join)
+def test_a_closed_terminal_leaves_the_log(
+    flags: list[str],
+    start_tonewatch: StartTonewatch,
+    terminal: Terminal,
+    model: tuple[str, str],
+    tmp_path: Path,
+) -> None:
+    log, err = tmp_path / "log.jsonl", tmp_path / "err.txt"
+
+    def logged() -> list[messages.Message]:
+        return [messages.decode(line) for line in log.read_bytes().splitlines()]
+
+    err.touch()
+    process = start_tonewatch(
+        "listen", "--demo", "--log", log, *flags, *model,
+        terminal=terminal,
+        before=f"import os; os.dup2(os.open({str(err)!r}, os.O_WRONLY), 2)",
+    )  # fmt: skip
+    terminal.wait_for("starting" if flags else "STARTING")
+    terminal.hang_up()
+    n_before = len(logged())
+    wait_until(lambda: sum(isinstance(message, Prediction) for message in logged()[n_before:]) > 2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    last = logged()[-1]
+    assert isinstance(last, Status)
+    assert last.state is State.STOPPED
+    (line,) = err.read_text().splitlines()
+    assert line.startswith("tonewatch: ")
+    assert line.endswith("; goes on without it")
+
+
+@pytest.mark.parametrize(
+    "words", ["listen --demo", "listen --demo --lines", "serve 127.0.0.1:0", "watch 127.0.0.1:1"]
+)
+def test_a_closed_terminal_ends_in_order_what_has_no_other_output(
+    words: str, start_tonewatch: StartTonewatch, terminal: Terminal, model: tuple[str, str]
+) -> None:
+    command, *others = words.split()
+    process = start_tonewatch(command, *others, *(model if command != "watch" else ()), terminal=terminal)
+    wait_until(lambda: bool(terminal.text))
+    terminal.hang_up()
+    assert process.wait(60) == 128 + signal.SIGHUP

@@ -104,7 +104,9 @@ def test_closed_standard_streams(start_tonewatch: StartTonewatch, tiny_model: Pa
 @pytest.fixture
 def _signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give back afterwards what this process does with signals."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in process.ENDING}
+    for number in process.ENDING:
+        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr("realtime.process.time", SimpleNamespace(monotonic=lambda: CLOCK.now_s))
     yield
@@ -142,20 +144,54 @@ def test_only_the_first_of_several_signals_raises() -> None:
     ignore(signal.SIGINT)
 
 
+needs_hang_ups = pytest.mark.skipif(
+    not hasattr(signal, "SIGHUP"), reason="Windows tells of no closed terminal"
+)
+
+
+@needs_hang_ups
+@pytest.mark.usefixtures("_signals")
+def test_a_closed_terminal_ends_what_has_nothing_else() -> None:
+    process.exit_on_signals()
+    process.close_on_signals()
+    CLOCK.now_s += process.CLOSE_WITHIN_S
+    with pytest.raises(process.Terminated) as caught:
+        signal.raise_signal(signal.SIGHUP)
+    assert caught.value.number == signal.SIGHUP
+
+
+@needs_hang_ups
+@pytest.mark.usefixtures("_signals")
+@pytest.mark.parametrize("by", ["us", "nohup"])
+def test_a_closed_terminal_that_was_foreseen_ends_nothing(by: str) -> None:
+    if by == "nohup":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    process.exit_on_signals()
+    if by == "us":
+        process.outlive_terminal()
+    process.close_on_signals()
+    CLOCK.now_s += process.CLOSE_WITHIN_S
+    ignore(signal.SIGHUP)
+    with pytest.raises(process.Terminated) as caught:
+        signal.raise_signal(signal.SIGTERM)
+    assert caught.value.number == signal.SIGTERM
+
+
 @pytest.mark.usefixtures("_signals")
 def test_other_programs_handlers_are_left_alone() -> None:
-    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(number) for number in process.ENDING]
+    process.outlive_terminal()
     process.close_on_signals()
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [signal.getsignal(number) for number in process.ENDING] == handlers
 
 
 @pytest.mark.usefixtures("_signals")
 def test_a_command_called_by_a_program_leaves_its_handlers_alone(
     tonewatch: Tonewatch, tiny_model: Path
 ) -> None:
-    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(number) for number in process.ENDING]
     assert tonewatch("listen", "--demo", "--fast", "--model", tiny_model).code == 0
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [signal.getsignal(number) for number in process.ENDING] == handlers
 
 
 def test_an_interrupt_while_closing_leaves_no_sink_open() -> None:

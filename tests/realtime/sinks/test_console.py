@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import io
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import NoReturn
 
 import pytest
 from rich.console import Console
@@ -130,6 +132,36 @@ def test_panel_survives_a_terminal_that_changes_its_size(monkeypatch: pytest.Mon
     for width in (40, 1, 200, 10):
         console.width = width
         sink._live.refresh()
+    sink.close()
+
+
+def test_panel_on_a_terminal_that_was_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    console = terminal()
+    sink = PanelConsole(console)
+    sink.emit(ANGRY)
+    console._force_terminal = False
+    with pytest.raises(OSError, match="the terminal was closed"):
+        sink.emit(ANGRY)
+    before = written(console)
+    sink.close()
+    assert written(console) == before
+
+
+def test_panel_on_a_terminal_that_takes_nothing_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    console = terminal()
+    sink = PanelConsole(console)
+    sink.emit(ANGRY)
+
+    def refuse(_: str) -> NoReturn:
+        raise OSError(errno.EIO, "it is gone")
+
+    monkeypatch.setattr(console.file, "write", refuse)
+    # In a thread of its own, an error would end in a traceback.
+    sink._live.refresh()
+    with pytest.raises(OSError, match="it is gone"):
+        sink.emit(ANGRY)
     sink.close()
 
 
