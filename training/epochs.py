@@ -82,7 +82,7 @@ class Table:
     labels : np.ndarray [shape=(n,), dtype=int64]
         Their classes.
     known : np.ndarray [shape=(n, n_labels), dtype=bool]
-        Classes that their corpora have: only between these does a row tell anything.
+        Classes between which each row tells anything: those that its corpus has, and those that it cannot be.
     weights : np.ndarray [shape=(n,), dtype=float32]
         What each counts.
     clips : np.ndarray [shape=(n,), dtype=int64]
@@ -294,8 +294,8 @@ def _compiled(recipe: Recipe, table: Table, seed: int) -> Any:  # noqa: ANN401 -
         return targets[:, :n_labels], tensorflow.cast(known > 0, targets.dtype)
 
     def masked_cross_entropy(targets: Any, outputs: Any) -> Any:  # noqa: ANN401 - tensors
-        # Among the classes of the row's corpus alone: that a room is never heard with disgust must not
-        # teach that it means no disgust.
+        # Not among classes that its corpus lacks: that a room is never heard with disgust must not teach that
+        # it means no disgust.
         wanted, known = split(targets)
         probabilities = outputs[:, :n_labels] * known
         probabilities /= tensorflow.reduce_sum(probabilities, axis=-1, keepdims=True) + _SMALLEST

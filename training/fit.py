@@ -44,7 +44,7 @@ class Examples:
     labels : np.ndarray [shape=(n_clips,), dtype=int64]
         Class of each clip.
     known : np.ndarray [shape=(n_clips, n_labels), dtype=bool]
-        Classes that the clip's corpus has.
+        Classes between which the clip tells anything: those that its corpus has, and those that it cannot be.
     speakers : np.ndarray [shape=(n_clips,), dtype=int64]
         Number of each clip's speaker.
     intensities : np.ndarray [shape=(n_clips,), dtype=float32]

@@ -24,7 +24,7 @@ from training.judgement import Truth
 from training.recipes.schema import Ensemble, Speakers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from training.corpora import Clip, Corpus
     from training.dataset import Variation, Windows
@@ -209,7 +209,7 @@ def gather(
         dataset.with_copies(tables[0], tables[1], cache) if copied else dataset.on_disk(tables[0], cache)
     )
     tables.clear()
-    known = np.asarray([[label in corpus.labels[clip.corpus] for label in recipe.labels] for clip in clips])
+    known = np.asarray([_told_apart(recipe, clip, corpus.labels[clip.corpus]) for clip in clips])
     labels = np.asarray([recipe.labels.index(clip.label) for clip in clips], dtype=np.int64)
     speakers = sorted({clip.speaker for clip in clips})
     numbers = {speaker: number for number, speaker in enumerate(speakers)}
@@ -223,6 +223,13 @@ def gather(
         )
     examples = Examples(windows, labels, known, truth.speakers, np.asarray(told, dtype=np.float32))
     return Study(recipe, usable, used, examples, truth, digest, cache)
+
+
+def _told_apart(recipe: Recipe, clip: Clip, of_corpus: Collection[str]) -> list[bool]:
+    """Return between which labels a clip tells anything: its corpus's, and those that it cannot be."""
+    kind_of = recipe.fitting.kind_of
+    # What a corpus lacks it may have called by the name of which that is a kind.
+    return [label in of_corpus or kind_of.get(label, clip.label) != clip.label for label in recipe.labels]
 
 
 @dataclass(frozen=True, slots=True)

@@ -415,6 +415,13 @@ def test_defaults_stand_where_nothing_is_said() -> None:
             {"fitting": {"label_subsets": 0.5}, "augmentation": {"inputs": {"mixup": 0.2}}},
             "mixup undoes label_subsets",
         ),
+        ({"fitting": {"kind_of": {"happy": "bored"}}}, "kind_of names 'bored'"),
+        ({"fitting": {"kind_of": {"hapy": "neutral"}}}, "did you mean 'happy'?"),
+        ({"fitting": {"kind_of": {"happy": "happy"}}}, "'happy' as a kind of itself"),
+        (
+            {"model": {"kind": "knn"}, "fitting": {"kind_of": {"happy": "neutral"}}},
+            "only networks know labels that a corpus lacks",
+        ),
         # What is missing.
         ({"labels": None}, "labels is missing; wanted it in every recipe"),
         ({"model": None}, "model is missing"),

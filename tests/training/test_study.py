@@ -70,6 +70,20 @@ def test_a_corpus_knows_its_own_classes_alone(both_study: Study) -> None:
         assert known.tolist() == wanted
 
 
+def test_who_lacks_a_kind_of_neutral_says_of_others_that_they_are_none(
+    recipe: Recipe, both: Corpus, gather_study: Gather, cache: Path
+) -> None:
+    knowing = replace(recipe, fitting=msgspec.structs.replace(recipe.fitting, kind_of={"calm": "neutral"}))
+    found = gather_study(knowing, both, cache)
+    known = {
+        (clip.corpus, clip.label): row.tolist()
+        for clip, row in zip(found.clips, found.examples.known, strict=True)
+    }
+    assert known.pop(("nemo", "neutral")) == [True, False, True]
+    assert ("nemo", "happy") in known
+    assert np.all(list(known.values()))
+
+
 def test_stages_are_told(recipe: Recipe, forest: Recipe, corpus: Corpus, cache: Path, watcher: Notes) -> None:
     digests = [f"{i:064x}" for i in range(len(corpus.clips))]
     for own, stages in ((recipe, ["features", "features of varied copies"]), (forest, ["features"])):

@@ -98,6 +98,7 @@ def _check_input(recipe: Recipe) -> None:
         raise SettingsError(
             "fitting: only networks are trained among some of the labels; wanted no label_subsets"
         )
+    _check_kinds(recipe)
     if recipe.fitting.label_subsets and recipe.augmentation.inputs.mixup:
         # A blend tells between the labels of both rows: hardly any would be lost.
         raise SettingsError("fitting: mixup undoes label_subsets; wanted one of both")
@@ -109,6 +110,24 @@ def _check_input(recipe: Recipe) -> None:
         )
     if recipe.balance == "class-weights" and kind == "knn":
         raise SettingsError("balance is 'class-weights', which 'knn' does not know; wanted 'oversample'")
+
+
+def _check_kinds(recipe: Recipe) -> None:
+    """Refuse labels that are a kind of what nobody is told."""
+    kind_of = recipe.fitting.kind_of
+    if kind_of and isinstance(recipe.model, Estimator):
+        raise SettingsError("fitting: only networks know labels that a corpus lacks; wanted no kind_of")
+    for kind, other in kind_of.items():
+        for label in (kind, other):
+            if label not in recipe.labels:
+                near = get_close_matches(label, recipe.labels, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise SettingsError(
+                    f"fitting: kind_of names {label!r}; wanted some of the recipe's labels, "
+                    f"{list(recipe.labels)}{hint}"
+                )
+        if kind == other:
+            raise SettingsError(f"fitting: kind_of has {kind!r} as a kind of itself; wanted another label")
 
 
 def _check_member(recipe: Recipe, model: Single | Estimator) -> None:

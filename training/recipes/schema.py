@@ -354,6 +354,9 @@ class Fitting(Section, frozen=True, kw_only=True):
     """Share of each label's probability that is spread over all classes while training."""
     label_subsets: Share = 0.0
     """Share of the rows that lose each label but their own with even chance while training."""
+    kind_of: dict[str, str] = msgspec.field(default_factory=dict)
+    """Labels that are a kind of another. Where a corpus lacks the one, it may have called it by the other's
+    name, so its clips of that name tell nothing of it; its other clips tell that they are none."""
     patience: Count = 15
     """Epochs without a higher accuracy on the inner part until it stops; the best weights are kept."""
     rate_patience: Count = 5
