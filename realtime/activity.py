@@ -21,6 +21,8 @@ VOICED_SHARE = 0.1
 """Share of a window's frames that must be voiced: 0.3 s of 3 s."""
 STEADY_WITHIN_DB = 2.5
 """A window whose level varies by no more than this (standard deviation) is hum, a tone or an engine."""
+LOUDEST_SHARE = 0.05
+"""The loudest frames of a window, so many of it, count as no louder than the next: claps are short."""
 CLIPPED_FROM = 0.99
 """Samples of this magnitude and more count as clipped."""
 CLIPPED_SHARE = 0.005
@@ -28,13 +30,13 @@ CLIPPED_SHARE = 0.005
 
 
 def hears_voice(
-    rms: npt.NDArray[np.float64], harmonicity: npt.NDArray[np.float64], spec: FeatureSpec
+    voice_rms: npt.NDArray[np.float64], harmonicity: npt.NDArray[np.float64], spec: FeatureSpec
 ) -> bool:
     """Tell whether a window holds a voice.
 
     Parameters
     ----------
-    rms, harmonicity : np.ndarray [shape=(n_frames,)]
+    voice_rms, harmonicity : np.ndarray [shape=(n_frames,)]
         Of the window's frames, as `realtime.features.FeatureWindow` has them.
     spec
         A model's: it says how soft a voice it can judge, and how much may drown it.
@@ -43,17 +45,20 @@ def hears_voice(
     -----
     A voice is harmonic for a while, what is harmonic is what is loud, and it rises and falls. This turns
     away silence, hiss, rain, wind, clatter, hum and steady tones; it lets pass what is harmonic and rises
-    and falls too: some engines, animals' calls, music.
+    and falls too: some engines, animals' calls, music. A clap that is louder than the voice hides none.
     """
     audible = 10 ** (spec.audible_above_dbfs / 20)
-    voiced = (harmonicity >= HARMONIC_FROM) & (rms >= audible)
+    voiced = (harmonicity >= HARMONIC_FROM) & (voice_rms >= audible)
+    # Silence without a trace of noise was put there: behind a recording's end, or by a gate.
+    sounds = voice_rms > 10 ** (SILENCE_DBFS / 20)
+    if np.count_nonzero(voiced) < VOICED_SHARE * len(voice_rms) or not sounds.any():
+        return False
+    rms = np.minimum(voice_rms, np.quantile(voice_rms[sounds], 1 - LOUDEST_SHARE))
     energy = rms**2
-    level_db = 20 * np.log10(np.maximum(rms, 10 ** (SILENCE_DBFS / 20)))
     return bool(
-        np.count_nonzero(voiced) >= VOICED_SHARE * len(rms)
         # In clatter over a faint hum it does not.
-        and energy[voiced].sum() >= spec.harmonic_energy * energy.sum()
-        and level_db.std() > STEADY_WITHIN_DB
+        energy[voiced].sum() >= spec.harmonic_energy * energy.sum()
+        and (20 * np.log10(rms[sounds])).std() > STEADY_WITHIN_DB
     )
 
 
@@ -132,7 +137,7 @@ class SignalMeter:
 
 def assess(
     signal: Signal,
-    rms: npt.NDArray[np.float64],
+    voice_rms: npt.NDArray[np.float64],
     harmonicity: npt.NDArray[np.float64],
     spec: FeatureSpec,
 ) -> State:
@@ -142,13 +147,13 @@ def assess(
     ----------
     signal
         What the window's samples say.
-    rms, harmonicity : np.ndarray [shape=(n_frames,)]
+    voice_rms, harmonicity : np.ndarray [shape=(n_frames,)]
         Of the window's frames.
     spec
         As `hears_voice` takes it.
     """
     if signal.constant:
         return State.NO_SIGNAL
-    if not hears_voice(rms, harmonicity, spec):
+    if not hears_voice(voice_rms, harmonicity, spec):
         return State.SILENT
     return State.CLIPPING if signal.clipped > CLIPPED_SHARE else State.LISTENING

@@ -209,7 +209,7 @@ class Recognizer:
 
     def _judge(self, window: FeatureWindow, queued_s: float) -> list[Event]:
         signal = self._meter.read()
-        state = activity.assess(signal, window.rms, window.harmonicity, self._model.spec)
+        state = activity.assess(signal, window.voice_rms, window.harmonicity, self._model.spec)
         events = self._tell(state, _DETAILS[state], signal)
         if state in PREDICTING:
             events += self._predict(window, signal, queued_s)

@@ -376,7 +376,7 @@ def _table(samples: FloatArray, plan: _Plan, copy: int) -> npt.NDArray[np.void]:
     for row, window in zip(table, due, strict=True):
         row["copy"] = copy
         row["features"] = window.features
-        row["rms"] = window.rms
+        row["voice_rms"] = window.voice_rms
         row["harmonicity"] = window.harmonicity
     return table
 
@@ -389,7 +389,7 @@ def _row_type(plan: _Plan) -> np.dtype[np.void]:
         [
             ("copy", np.int64),
             ("features", np.float32, shape),
-            ("rms", np.float64, (n_frames,)),
+            ("voice_rms", np.float64, (n_frames,)),
             ("harmonicity", np.float64, (n_frames,)),
         ]
     )
@@ -420,7 +420,7 @@ def _join(tables: list[npt.NDArray[np.void]], spec: FeatureSpec) -> Windows:
         start = stop - len(table)
         copy[start:stop], features[start:stop] = table["copy"], table["features"]
         # Whether a voice is heard is decided anew: it is quick, and its thresholds are not the features'.
-        voiced[start:stop] = [hears_voice(row["rms"], row["harmonicity"], spec) for row in table]
+        voiced[start:stop] = [hears_voice(row["voice_rms"], row["harmonicity"], spec) for row in table]
         stop = start
     return Windows(clip, copy, features, voiced)
 

@@ -305,6 +305,17 @@ def _mean_square(block: Block) -> Array:
     )
 
 
+def voice_rms(banks: Banks, low: float) -> Compute:
+    """Return what computes frames' root mean square [shape=(n, 1)] of all that lies from `low` Hz up.
+
+    Full scale is 1, as of `Rms`, from which it differs by the window of the spectrum too.
+    """
+    first = int(np.searchsorted(banks.frequencies, low))
+    # Each bin stands for its twin of negative frequency.
+    scale = 2 / (banks.spec.frame_length * np.sum(banks.window**2))
+    return lambda block: np.sqrt(scale * block.power[:, first:].sum(axis=1, keepdims=True))
+
+
 def _rms(_family: Rms, _banks: Banks) -> Compute:
     return lambda block: np.sqrt(_mean_square(block))
 

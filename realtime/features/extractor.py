@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.errors import FeatureError
-from realtime.features.compute import Banks, Block, builder
+from realtime.features.compute import Banks, Block, builder, voice_rms
 from realtime.features.families import Delta, Harmonicity, Rms
 from realtime.features.filterbanks import delta_weights
 
@@ -25,8 +25,9 @@ class FrameExtractor:
     Frames are computed in blocks of one fixed size, because matrix products give other last bits for
     other shapes: so the rows are bitwise the same however the stream is cut into chunks.
 
-    Besides the specification's columns, each row holds two measures, root mean square and harmonicity, which
-    tell voices from silence and noise: of the samples as they came, whatever pre-emphasis the features want.
+    Besides the specification's columns, each row holds measures that tell voices from silence and noise: root
+    mean square, with and without what lies below any voice, and harmonicity; of the samples as they came,
+    whatever pre-emphasis the features want.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ class FrameExtractor:
         self._banks = Banks(spec)
         families, n_own = _with_measures(spec), len(spec.families)
         slices = _places(families)
-        self.n_columns = slices[-1].stop
+        self.voice_rms_column = slices[-1].stop
+        self.n_columns = self.voice_rms_column + 1
         # By the last of that name: where there is pre-emphasis, the measures stand behind the features.
         by_key = {family.key: place for family, place in zip(families, slices, strict=True)}
         self.rms_column = by_key["rms"].start
@@ -71,7 +73,10 @@ class FrameExtractor:
             if not isinstance(family, Delta)
         ]
         self._compute = tuple((place, function) for place, function, number in compute if number < n_own)
-        self._measure = tuple((place, function) for place, function, number in compute if number >= n_own)
+        self._measure = (
+            *((place, function) for place, function, number in compute if number >= n_own),
+            (slice(self.voice_rms_column, self.n_columns), voice_rms(self._banks, Harmonicity().low)),
+        )
         hop, length = spec.frame_hop, spec.frame_length
         self._span = (block - 1) * hop + length
         # Room for a block and as much again, so that samples are moved down only now and then.

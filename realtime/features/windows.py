@@ -30,8 +30,8 @@ class FeatureWindow:
         First sample and the one after the last, counted from the last `reset`.
     features : np.ndarray [dtype=float32]
         Shape (n_values,) where the specification pools, else (n_frames, n_columns).
-    rms : np.ndarray [shape=(n_frames,)]
-        Root mean square of each frame, full scale 1.
+    voice_rms : np.ndarray [shape=(n_frames,)]
+        Root mean square of each frame, full scale 1, without what lies below any voice: offset, hum, rumble.
     harmonicity : np.ndarray [shape=(n_frames,)]
         Of each frame, 0 to 1.
     """
@@ -39,7 +39,7 @@ class FeatureWindow:
     start: int
     end: int
     features: npt.NDArray[np.float32]
-    rms: Array
+    voice_rms: Array
     harmonicity: Array
 
 
@@ -160,13 +160,13 @@ class WindowExtractor:
     def _next_window(self) -> FeatureWindow:
         rows = self._rows[self._first_row : self._first_row + self.n_frames]
         n_columns = self.spec.n_columns
-        rms = rows[:, self._extractor.rms_column]
+        voice_rms = rows[:, self._extractor.voice_rms_column]
         harmonicity = rows[:, self._extractor.harmonicity_column]
         if self._pooling is None:
             features = rows[:, :n_columns].astype(np.float32)
         else:
             with np.errstate(divide="ignore"):
-                level_dbfs = 20 * np.log10(rms)
+                level_dbfs = 20 * np.log10(rows[:, self._extractor.rms_column])
             masks = {
                 "voiced": harmonicity >= self.spec.voiced_above,
                 "speech": level_dbfs >= self.spec.speech_above_dbfs,
@@ -177,4 +177,4 @@ class WindowExtractor:
         n_held = self._last_row - self._first_row
         self._n_skip = max(0, self._hop_frames - n_held)
         self._first_row += self._hop_frames - self._n_skip
-        return FeatureWindow(start, start + self.window, features, rms.copy(), harmonicity.copy())
+        return FeatureWindow(start, start + self.window, features, voice_rms.copy(), harmonicity.copy())

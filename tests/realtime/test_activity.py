@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,8 @@ from realtime.types import SILENCE_DBFS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from realtime.types import FloatArray
+
 SPEC = FeatureSpec(families=(Rms(pool=("mean",)),))
 
 
@@ -28,7 +31,7 @@ def share_heard(paths: list[Path]) -> float:
         with FileSource(path, 16_000, fast=True) as source:
             windows = [w for chunk in source for w in extractor.push(chunk.samples)]
         windows += extractor.finish()
-        heard += [hears_voice(w.rms, w.harmonicity, SPEC) for w in windows]
+        heard += [hears_voice(w.voice_rms, w.harmonicity, SPEC) for w in windows]
     return sum(heard) / len(heard)
 
 
@@ -54,7 +57,7 @@ def test_hears_quiet_voices(ravdess: Path) -> None:
     def share(gain_db: int, audible_above_dbfs: float) -> float:
         windows = heard[gain_db]
         spec = replace(SPEC, audible_above_dbfs=audible_above_dbfs)
-        return float(np.mean([hears_voice(w.rms, w.harmonicity, spec) for w in windows]))
+        return float(np.mean([hears_voice(w.voice_rms, w.harmonicity, spec) for w in windows]))
 
     assert share(-20, -70.0) > 0.9
     assert share(-30, -85.0) > 0.9 > share(-30, -70.0)
@@ -72,6 +75,66 @@ def test_a_model_says_how_much_may_drown_a_voice() -> None:
     harmonicity = np.repeat([1.0, 0.5], 59)
     assert not hears_voice(rms, harmonicity, SPEC)
     assert hears_voice(rms, harmonicity, replace(SPEC, harmonic_energy=0.2))
+
+
+RATE = SPEC.sample_rate
+TIME_S = np.arange(10 * RATE) / RATE
+
+
+def syllables(level_dbfs: float) -> FloatArray:
+    """Ten seconds of a harmonic sound that glides, rises and falls four times a second, like a voice."""
+    phase = 2 * np.pi * np.cumsum(150 + 30 * np.sin(2 * np.pi * 0.7 * TIME_S)) / RATE
+    tone = sum(np.sin(k * phase) / k for k in range(1, 12))
+    samples = tone * np.maximum(0, np.sin(2 * np.pi * 2 * TIME_S)) ** 2
+    return at_level(samples, level_dbfs)
+
+
+def at_level(samples: npt.NDArray[Any], level_dbfs: float) -> FloatArray:
+    scaled = samples * 10 ** (level_dbfs / 20) / np.sqrt(np.mean(samples**2))
+    return np.asarray(scaled, dtype=np.float32)
+
+
+def knocks(peak: float) -> FloatArray:
+    """A knock of 60 ms every two and a half seconds."""
+    rng = np.random.default_rng(2)
+    samples = np.zeros(len(TIME_S))
+    for start in range(RATE // 2, len(samples) - RATE, 5 * RATE // 2):
+        burst = rng.standard_normal(960) * np.exp(-np.arange(960) / 300)
+        samples[start : start + 960] = peak * burst / np.abs(burst).max()
+    return samples.astype(np.float32)
+
+
+def heard(samples: FloatArray) -> list[bool]:
+    extractor = WindowExtractor(SPEC, window=3 * RATE, hop=RATE // 2)
+    windows = [*extractor.push(samples), *extractor.finish()]
+    return [hears_voice(w.voice_rms, w.harmonicity, SPEC) for w in windows]
+
+
+LOW = {
+    "offset": np.ones(len(TIME_S)),
+    "hum": np.sin(2 * np.pi * 50 * TIME_S),
+    "rumble": np.sin(2 * np.pi * 31 * TIME_S) * (1.5 + np.sin(2 * np.pi * 0.9 * TIME_S)),
+}
+
+
+@pytest.mark.parametrize("below", LOW)
+def test_what_lies_below_a_voice_hides_none_and_is_none(below: str) -> None:
+    low = at_level(LOW[below], -20)
+    assert all(heard(syllables(-30) + low))
+    assert not any(heard(low))
+
+
+def test_a_knock_hides_no_voice_and_makes_none() -> None:
+    assert all(heard(syllables(-45) + knocks(0.7)))
+    hum = at_level(sum(np.sin(2 * np.pi * 100 * k * TIME_S) / k for k in range(1, 8)), -30)
+    assert not any(heard(hum + knocks(0.3)))
+
+
+@pytest.mark.parametrize("length_s", [0.7, 1.0, 2.9, 3.1, 9.7])
+def test_the_silence_behind_a_recording_makes_no_voice(length_s: float) -> None:
+    tone = at_level(np.sin(2 * np.pi * 440 * TIME_S), -30)
+    assert not any(heard(tone[: round(length_s * RATE)]))
+    assert all(heard(syllables(-30)[: round(length_s * RATE)]))
 
 
 @pytest.mark.corpus

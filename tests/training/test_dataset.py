@@ -92,7 +92,7 @@ def test_windows_are_those_that_a_stream_would_give(
         rows = windows.clip == index
         assert np.array_equal(windows.features[rows], [window.features for window in due])
         assert windows.voiced[rows].tolist() == [
-            hears_voice(window.rms, window.harmonicity, recipe.features) for window in due
+            hears_voice(window.voice_rms, window.harmonicity, recipe.features) for window in due
         ]
 
 

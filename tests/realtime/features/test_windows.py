@@ -62,7 +62,7 @@ def assert_same(some: list[FeatureWindow], others: list[FeatureWindow]) -> None:
     assert [(w.start, w.end) for w in some] == [(w.start, w.end) for w in others]
     for one, other in zip(some, others, strict=True):
         assert np.array_equal(one.features, other.features)
-        assert np.array_equal(one.rms, other.rms)
+        assert np.array_equal(one.voice_rms, other.voice_rms)
         assert np.array_equal(one.harmonicity, other.harmonicity)
 
 
@@ -191,6 +191,6 @@ def test_pre_emphasis_changes_nothing_about_what_is_heard(own: tuple[Rms, ...]) 
     )
     assert plain
     for one, other in zip(plain, emphasised, strict=True):
-        np.testing.assert_array_equal(one.rms, other.rms)
+        np.testing.assert_array_equal(one.voice_rms, other.voice_rms)
         np.testing.assert_array_equal(one.harmonicity, other.harmonicity)
         assert not np.allclose(one.features, other.features)
