@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
+import msgspec
+
 from realtime import connection, messages
 from realtime.connection import OPEN_TIMEOUT_S, UnreachableError
 from realtime.errors import SubscriptionError
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["prediction", "segment", "status"]
 _KINDS: Final = ("prediction", "segment", "status")
+# A place is free when somebody leaves: who asks more often helps nobody, and costs the server a handshake.
+_CROWDED_DELAY_S: Final = 5.0
 
 
 async def subscribe(
@@ -47,7 +51,8 @@ async def subscribe(
     at random so that many subscribers do not come back at once. A loss is itself a message, an `error`
     with the code `disconnected`, so that nobody mistakes it for silence; the next one is `hello` again,
     with the newest `status` of each stream. What was sent meanwhile follows, once and in order, as far as
-    the server's history goes.
+    the server's history goes. A server that has no room for one more says so in an `error` with the code
+    `at_capacity`, which comes once too, and before `disconnected`; it is asked again after a longer while.
 
     Parameters
     ----------
@@ -84,33 +89,69 @@ async def subscribe(
 
     url = endpoint_with(url, _query(streams, types, min_probability))
     place = Place(since)
-    delays = connection.delays()
-    is_known_lost = False
+    retries = _Retries(url)
     while True:
-        reason = "the connection is lost"
         try:
             server = await connection.connect(
                 endpoint_with(url, place.query()), token=token, tls=tls, open_timeout_s=open_timeout_s
             )
         except UnreachableError as error:
-            reason = str(error)
+            loss = retries.lose(str(error))
         else:
             try:
                 while True:
-                    message = messages.decode(await server.recv())
-                    delays, is_known_lost = connection.delays(), False
-                    place.note(message)
-                    yield message
+                    message = retries.heed(messages.decode(await server.recv()))
+                    if message is not None:
+                        place.note(message)
+                        yield message
             except ConnectionClosed:
                 pass
             finally:
                 # On cancellation and `aclose` too: the server should not find out by a timeout.
                 await server.close()
-        if not is_known_lost:
-            is_known_lost = True
-            yield disconnected(url, reason)
+            loss = retries.lose()
+        if loss is not None:
+            yield loss
         # Also after a connection that worked: a server that closes each one at once is not besieged.
-        await asyncio.sleep(next(delays))
+        await asyncio.sleep(next(retries.delays))
+
+
+class _Retries:
+    """When to try again, and what is told of a loss: each thing once, until a server says `hello`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._begin()
+
+    def _begin(self) -> None:
+        self.delays = connection.delays()
+        self._is_known_lost = False
+        self._refusal: messages.Error | None = None
+
+    def heed(self, message: messages.Message) -> messages.Message | None:
+        """Take in a message that came; return what to tell of it."""
+        if isinstance(message, messages.Hello):
+            # Nothing else says that the subscription was taken.
+            self._begin()
+        elif isinstance(message, messages.Error) and message.fatal:
+            is_new = self._refusal is None or self._refusal.code != message.code
+            self._refusal = message
+            if not is_new:
+                return None
+            if message.code == "at_capacity":
+                self.delays = connection.delays(_CROWDED_DELAY_S)
+            # The connection ends, the subscription does not. Its date is left out: what was sent before that
+            # has not come yet.
+            return msgspec.structs.replace(message, fatal=False, sent=None)
+        return message
+
+    def lose(self, reason: str = "") -> messages.Error | None:
+        """Return what to tell of a connection that is lost, or that did not come about."""
+        if self._is_known_lost:
+            return None
+        self._is_known_lost = True
+        refusal = "the connection is lost" if self._refusal is None else self._refusal.message
+        return disconnected(self._url, reason or refusal)
 
 
 class Place:
@@ -148,7 +189,7 @@ class Place:
 
     def note(self, message: messages.Message) -> None:
         """Take in a message that came."""
-        if self._began_s is None:
+        if self._began_s is None and not isinstance(message, messages.Error):
             self._began_s = self._clock()
         if message.sent is not None:
             # Not the latest of them all: a server's clock that was set back must not stop it for good.

@@ -128,13 +128,13 @@ async def connect(
         raise UnreachableError(_reason(error)) from error
 
 
-def delays() -> Iterator[float]:
+def delays(first_s: float = _FIRST_DELAY_S) -> Iterator[float]:
     """Yield how long to wait before each attempt, in seconds.
 
-    Half a second at the most at first, half a minute in the end, each time a little less at random, so
-    that many who lost one server do not come back at once.
+    Half a second at the most at first, or `first_s`, half a minute in the end, each time a little less at
+    random, so that many who lost one server do not come back at once.
     """
-    delay_s = _FIRST_DELAY_S
+    delay_s = first_s
     while True:
         yield delay_s * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
         delay_s = min(delay_s * _DELAY_FACTOR, _LAST_DELAY_S)

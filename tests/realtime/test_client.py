@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import time
 from contextlib import aclosing
@@ -14,7 +15,7 @@ import msgspec
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 
-from realtime import messages
+from realtime import connection, messages
 from realtime.client import Place, subscribe
 from realtime.errors import SubscriptionError
 from realtime.messages import to_message
@@ -22,7 +23,7 @@ from realtime.server.server import EventServer
 from realtime.types import State, Status, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from websockets.http11 import Request, Response
 
@@ -218,6 +219,75 @@ def test_a_server_that_closes_at_once_is_not_besieged() -> None:
     asyncio.run(check())
 
 
+def full(n: int = 0) -> str:
+    """Return what a server says that has no room, so many microseconds after Wednesday noon."""
+    error = messages.Error(code="at_capacity", message="try again later", fatal=True, dropped=0)
+    sent = datetime(2026, 1, 7, 12, tzinfo=UTC) + timedelta(microseconds=n)
+    return messages.encode(msgspec.structs.replace(error, sent=sent)).decode()
+
+
+def test_a_server_that_is_full_is_not_besieged_and_says_so_once() -> None:
+    n_attempts = 0
+    told = list[messages.Message]()
+
+    async def turn_away(connection: ServerConnection) -> None:
+        nonlocal n_attempts
+        n_attempts += 1
+        await connection.send(full())
+        await connection.close(1013)
+
+    async def collect(url: str) -> None:
+        async for message in subscribe(url):
+            told.append(message)
+
+    async def check() -> None:
+        async with serve(turn_away, "127.0.0.1", 0) as server:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(collect(url_of(server)), 2.0)
+
+    asyncio.run(check())
+    assert n_attempts == 1
+    assert [(m.code, m.fatal) for m in told if isinstance(m, messages.Error)] == [
+        ("at_capacity", False),
+        ("disconnected", False),
+    ]
+    assert isinstance(told[-1], messages.Error)
+    assert "try again later: trying again" in told[-1].message
+
+
+def test_only_hello_makes_it_hopeful_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = list[dict[str, list[str]]]()
+    began = list[float]()
+
+    def delays(first_s: float = 0.5) -> Iterator[float]:
+        began.append(first_s)
+        return itertools.repeat(0.01)
+
+    async def greet(connection: ServerConnection) -> None:
+        queries.append(query_of(connection))
+        if len(queries) in {1, 6}:
+            await connection.send(HELLO)
+            await connection.send(messages.encode(dated(len(queries))).decode())
+        else:
+            # Later than what is missed meanwhile, which must not be passed over for it.
+            await connection.send(full(1_000))
+
+    async def check() -> list[str]:
+        async with (
+            serve(greet, "127.0.0.1", 0) as server,
+            aclosing(subscribe(url_of(server))) as stream,
+        ):
+            told = [await following(stream) for _ in range(8)]
+        return [message.code if isinstance(message, messages.Error) else "" for message in told]
+
+    monkeypatch.setattr(connection, "delays", delays)
+    told = asyncio.run(check())
+    # It is known to be lost when it turns out to be full; both are told again after the next `hello`.
+    assert told == ["", "", "disconnected", "at_capacity"] * 2
+    assert began[:4] == [0.5, 0.5, 5.0, 0.5]
+    assert {query["since"][0] for query in queries[1:6]} == {"2026-01-07T12:00:00.000001Z"}
+
+
 def test_an_attempt_that_hangs_is_given_up() -> None:
     async def check() -> None:
         # Accepts in the kernel, and never answers.
@@ -407,6 +477,9 @@ def test_what_was_missed_is_asked_for_and_nothing_twice() -> None:
 def test_before_the_first_dated_message_the_time_since_the_beginning_counts() -> None:
     now_s = 100.0
     place = Place(clock=lambda: now_s)
+    assert place.query() == []
+    # Nor is being turned away a beginning.
+    place.note(messages.Error(code="at_capacity", message="", fatal=False, dropped=0))
     assert place.query() == []
     place.note(messages.hello([STREAM]))
     now_s = 107.5
