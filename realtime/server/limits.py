@@ -20,7 +20,8 @@ class Limits:
     n_senders: int = 128
     """Senders at a time, those included whose connection is lost and who are waited for."""
     n_handshakes: int = 256
-    """Connections at a time that have not finished their handshake."""
+    """Connections at a time that have not said what they want, and as many again that were answered and
+    stay; of the last second there may be four times as many."""
     handshake_s: float = 5.0
     """How long a handshake may take, in seconds."""
     n_message_bytes: int = 262_144

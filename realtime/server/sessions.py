@@ -20,6 +20,7 @@ from websockets.protocol import State
 
 from realtime.errors import ProtocolError
 from realtime.messages import EVENTS_PATH, SUBPROTOCOL
+from realtime.server.crowd import RUSH, Crowd
 from realtime.server.filters import parse_query
 from realtime.server.headers import Headers
 from realtime.server.links import SenderLink, refuse, serve_subscriber
@@ -95,8 +96,9 @@ class Sessions:
         self._limits = limits
         self._counters = counters
         self._connections: set[ServerConnection] = set()
-        # In the order in which they came.
-        self._half_open: dict[ServerConnection, None] = {}
+        # Those whose request has not come yet, and those to whom the answer was all.
+        self._half_open = Crowd[ServerConnection](limits.n_handshakes, self._cut_off)
+        self._answered = Crowd[ServerConnection](limits.n_handshakes, self._cut_off)
         self._queries: dict[ServerConnection, Query] = {}
         self._links: dict[Subscriber, ServerConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,7 +114,7 @@ class Sessions:
             )
             host = str(addresses[0][4][0])
         limits = self._limits
-        _allow_files(limits.n_subscribers + limits.n_senders + limits.n_handshakes)
+        _allow_files(self._n_most)
         self._server = await serve(
             self._serve_one,
             host,
@@ -172,11 +174,20 @@ class Sessions:
             connection.transport.abort()
         await self._server.wait_closed()
 
+    @property
+    def _n_most(self) -> int:
+        """Connections at a time at the most, those included that come and go."""
+        limits = self._limits
+        return limits.n_subscribers + limits.n_senders + 2 * RUSH * limits.n_handshakes
+
+    def _cut_off(self, connection: ServerConnection) -> None:
+        connection.transport.abort()
+        self._counters.refused("handshakes")
+
     def _connection_type(self) -> type[ServerConnection]:
-        connections, half_open, queries = self._connections, self._half_open, self._queries
-        limits, refused = self._limits, self._counters.refused
-        # Those who are told that there is no room for them take some too, for a moment.
-        n_most = limits.n_subscribers + limits.n_senders + 2 * limits.n_handshakes
+        connections, queries = self._connections, self._queries
+        half_open, answered = self._half_open, self._answered
+        n_most, refused = self._n_most, self._counters.refused
 
         class Connection(ServerConnection):
             """A connection that can be cut off from the moment it is there, in its handshake too."""
@@ -184,16 +195,11 @@ class Sessions:
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
                 super().connection_made(transport)
                 connections.add(self)
-                half_open[self] = None
                 if len(connections) > n_most:
                     transport.abort()  # type: ignore[attr-defined]
                     refused("connections")
-                elif len(half_open) > limits.n_handshakes:
-                    # The oldest: who means it needs no time, so newcomers get through whoever else dawdles.
-                    oldest = next(iter(half_open))
-                    del half_open[oldest]
-                    oldest.transport.abort()
-                    refused("handshakes")
+                else:
+                    half_open.add(self)
                 # Left alone, it grows to megabytes: who reads late would get predictions of an hour ago.
                 transport.get_extra_info("socket").setsockopt(
                     socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES
@@ -201,6 +207,9 @@ class Sessions:
 
             def data_received(self, data: bytes) -> None:
                 super().data_received(data)
+                if self.request is not None:
+                    # It waits for us now.
+                    half_open.discard(self)
                 # Each ping is answered at once: who never reads the answers would fill the memory.
                 if self.transport.get_write_buffer_size() > _MOST_UNREAD_BYTES:
                     self.transport.abort()
@@ -208,7 +217,8 @@ class Sessions:
 
             def connection_lost(self, exc: Exception | None) -> None:
                 connections.discard(self)
-                half_open.pop(self, None)
+                half_open.discard(self)
+                answered.discard(self)
                 queries.pop(self, None)
                 super().connection_lost(exc)
 
@@ -217,8 +227,11 @@ class Sessions:
     def _decide(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer requests that are for no session; None lets the handshake go on."""
         answer = self._site.answer(request.path, Headers(request.headers.raw_items()), request.method)
+        # One that was cut off since it asked is gone for good: nobody would ever forget it again.
+        is_there = connection in self._connections
         if answer is not None:
-            # It counts as half-open until it is gone.
+            if is_there:
+                self._answered.add(connection)
             if answer.reason is not None:
                 self._counters.refused(answer.reason)
             fields = websockets.datastructures.Headers(answer.headers)
@@ -229,13 +242,12 @@ class Sessions:
                 wanted = parse_query(query, datetime.now(UTC))
             except ProtocolError as error:
                 self._counters.refused("query")
+                if is_there:
+                    self._answered.add(connection)
                 return connection.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
-            self._half_open.pop(connection, None)
-            # One that was cut off since it asked is gone for good: nobody would ever take its query away.
-            if connection in self._connections:
+            if is_there:
                 self._queries[connection] = wanted
             return None
-        self._half_open.pop(connection, None)
         # Whatever is longer is not even read.
         connection.protocol.max_message_size = self._limits.n_message_bytes
         return None

@@ -56,7 +56,7 @@ def leftovers(server: EventServer) -> list[str]:
     """Return what of a server still knows of connections."""
     sessions = server._sessions
     assert sessions is not None
-    parts = ("_connections", "_half_open", "_queries", "_links", "_tasks")
+    parts = ("_connections", "_half_open", "_answered", "_queries", "_links", "_tasks")
     return [part for part in parts if getattr(sessions, part)]
 
 
