@@ -45,6 +45,9 @@ class _ServerMessage(_Message, frozen=True, kw_only=True):
     sent: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     """Its date, RFC 3339 with microseconds, in UTC, later than all before; `hello` to a newcomer has the one
     after which what follows begins, and what is told again has none. `since` takes it."""
+    clock: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """What the server's clock shows, RFC 3339, in UTC; left out where `sent` says it: in all but `hello` to a
+    newcomer and what is sent after the clock was set back, while that is behind `sent`."""
 
 
 class Hello(_ServerMessage, frozen=True, kw_only=True, tag="hello"):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from realtime.types import Event, Stream
 
 _TICK: Final = timedelta(microseconds=1)
+# Dates may be as much ahead of the system's clock where many messages are sent at one moment.
+_NEGLIGIBLE: Final = timedelta(milliseconds=50)
 
 
 class Counters(Protocol):
@@ -43,16 +45,28 @@ class Clock:
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
-        self._last = now()
+        self._last = self._shown = now()
 
     def tick(self) -> datetime:
         """Return the next date."""
-        date = max(self._now(), self._last + _TICK)
+        self._shown = self._now()
+        date = max(self._shown, self._last + _TICK)
         if not date.microsecond:
             # JSON leaves out microseconds of 0; with them, dates compare as text too.
             date += _TICK
         self._last = date
         return date
+
+    def stamp(self, message: messages.Message) -> messages.Message:
+        """Return `message` with the next date, and what the clock shows where that is another one."""
+        sent = self.tick()
+        is_behind = sent - self._shown > _NEGLIGIBLE
+        return msgspec.structs.replace(message, sent=sent, clock=self._shown if is_behind else None)
+
+    @property
+    def now(self) -> datetime:
+        """What the clock shows, which may be set back."""
+        return self._now()
 
     @property
     def newest(self) -> datetime:
@@ -98,7 +112,7 @@ class Publisher:
 
     def date(self, message: messages.Message) -> bytes:
         """Return `message` encoded, with its date; for messages that one session alone gets."""
-        return messages.encode(msgspec.structs.replace(message, sent=self._clock.tick()))
+        return messages.encode(self._clock.stamp(message))
 
     def encode(self, event: Event) -> bytes:
         """Return the message of `event`, encoded with its date and counted, but not published."""
@@ -124,8 +138,9 @@ class Publisher:
 
     def send(self, message: messages.Message) -> bytes:
         """Send `message` to everyone who wants it; return it encoded."""
-        sent = self._clock.tick()
-        data = messages.encode(msgspec.structs.replace(message, sent=sent))
+        message = self._clock.stamp(message)
+        sent = self._clock.newest
+        data = messages.encode(message)
         match message:
             case messages.Prediction(stream=stream, probability=probability):
                 published = Published(data, sent, "prediction", stream, probability)
@@ -177,7 +192,8 @@ class Publisher:
         past = [] if query.since is None else self._history.since(query.since, query.filter)
         past = past[-self._n_replayed :]
         begin = self._clock.newest if query.since is None else min(query.since, self._clock.newest)
-        greeting: list[messages.Message] = [msgspec.structs.replace(self.streams.hello(), sent=begin)]
+        hello = msgspec.structs.replace(self.streams.hello(), sent=begin, clock=self._clock.now)
+        greeting: list[messages.Message] = [hello]
         if "status" in query.filter.kinds:
             greeting += self.streams.statuses(query.filter.streams)
         # Both at one moment: no event falls between, and none comes twice.

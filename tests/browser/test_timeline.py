@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -132,6 +133,11 @@ def test_the_timeline_has_the_colours_of_what_was_said(
     speaker.tell(State.LISTENING)
     speaker.say("angry", 1190, 1.0)
     page = open_page(server.page_url)
+    assert_all_is_red(page)
+
+
+def assert_all_is_red(page: Page) -> None:
+    """Check the middle of the timeline of a kitchen where somebody is angry all the time."""
     canvas = card(page, "kitchen").locator("canvas")
     wait_for_text(card(page, "kitchen").locator(".emotion"), "^angry$")
     page.wait_for_timeout(300)
@@ -140,3 +146,18 @@ def test_the_timeline_has_the_colours_of_what_was_said(
     assert red > 150
     assert green < 120
     assert blue < 80
+
+
+def test_the_timeline_is_that_of_a_server_whose_clock_was_set_back(
+    server: EventServer, open_page: OpenPage, make_speaker: MakeSpeaker
+) -> None:
+    # As a machine's is that starts with a wrong clock, and hears the right time later.
+    assert server._publisher is not None
+    server._publisher._clock._now = lambda: datetime.now(UTC) - timedelta(hours=1)
+    speaker = make_speaker(server, "kitchen", age_s=3600 + 600)
+    speaker.tell(State.LISTENING)
+    speaker.say("angry", 1190, 1.0)
+    page = open_page(server.page_url)
+    wait_for_text(card(page, "kitchen").locator(".emotion"), "^angry$")
+    speaker.say("angry", 3, 1.0)
+    assert_all_is_red(page)

@@ -2,6 +2,7 @@
 
 import { Announcer } from "./announcer.js";
 import { Card } from "./card.js";
+import { ServerClock } from "./clock.js";
 import { copyOf, keep, make, recall, say } from "./dom.js";
 import { showEmpty } from "./empty.js";
 import { LOOKS } from "./palette.js";
@@ -14,8 +15,6 @@ const MANY = 5;
 const TICK_MS = 250;
 /** A connection that brings nothing for so long may be dead without anybody knowing. */
 const DEAD_MS = 20_000;
-/** How long what a server kept takes to arrive, at the most. */
-const REPLAY_MS = 10_000;
 
 /**
  * Show what a server says.
@@ -36,8 +35,7 @@ class Live {
   /** @type {Map<string, Card>} */
   #cards = new Map();
   #hello = null;
-  #skew_ms = Infinity;
-  #opened = 0;
+  #clock = new ServerClock();
   #dirty = new Set();
   #redrawAll = true;
   #frame = 0;
@@ -55,7 +53,7 @@ class Live {
     this.shared = {
       texts,
       theme: options.theme,
-      now: () => Date.now() - (Number.isFinite(this.#skew_ms) ? this.#skew_ms : 0),
+      now: () => this.#clock.now(),
       span_ms: 60_000 * (Number(recall("span")) || 10),
       cursor: null,
       connected: false,
@@ -74,7 +72,7 @@ class Live {
 
   take(message) {
     const heard = Date.now();
-    this.#compareClocks(heard - Date.parse(message.sent), heard);
+    this.#clock.note(message, heard);
     if (message.type === "hello") this.#greet(message);
     else if (message.stream !== undefined && this.#hello) {
       const card = this.#cardOf(message.stream);
@@ -87,18 +85,10 @@ class Live {
   setConnected(connected) {
     if (connected === this.shared.connected) return;
     if (connected) {
-      [this.#skew_ms, this.#opened] = [Infinity, Date.now()];
       for (const { track } of this.#cards.values()) track.heard = Date.now();
     }
     this.#set({ connected });
     this.#showEmpty();
-  }
-
-  /** Find out how far the page's clock is ahead of the server's: by the smallest delay of a message. */
-  #compareClocks(delay_ms, heard) {
-    // The history comes at once, and was sent long ago; but nothing was sent in the future.
-    const isHistory = heard - this.#opened < REPLAY_MS && delay_ms > 0;
-    if (Number.isFinite(delay_ms) && !isHistory) this.#skew_ms = Math.min(this.#skew_ms, delay_ms);
   }
 
   #greet(hello) {

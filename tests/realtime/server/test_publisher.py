@@ -81,6 +81,42 @@ def test_greeting_and_what_follows_leave_no_gap_and_repeat_nothing() -> None:
     asyncio.run(check())
 
 
+def test_the_clock_is_told_to_newcomers_and_where_it_was_set_back() -> None:
+    async def check() -> None:
+        now = NOW
+        streams = Streams([ONE], messages.hello([ONE]))
+        sender = Publisher(streams, Limits(), Counted(), clock=Clock(lambda: now))
+
+        def clock_of(data: bytes) -> datetime | None:
+            return messages.decode(data).clock
+
+        def greeted() -> datetime | None:
+            greeting, subscriber = sender.greet(parse_query("since=600", now))
+            subscriber.end()
+            # What is told again beside it has no dates.
+            assert [clock_of(data) for data in greeting[1:]] == [None] * (len(greeting) - 1)
+            return clock_of(greeting[0])
+
+        # As many at one moment as there may be: those are no sign of a clock that was set.
+        assert {clock_of(sender.publish(prediction(seq))) for seq in range(999)} == {None}
+        assert clock_of(sender.date(messages.hello([ONE]))) is None
+        assert greeted() == NOW
+        now = NOW - timedelta(hours=1)
+        dates = list[datetime | None]()
+        for seq in range(3):
+            data = sender.publish(prediction(999 + seq))
+            assert clock_of(data) == now
+            dates.append(messages.decode(data).sent)
+            assert clock_of(sender.publish(STATUS)) == now
+            assert greeted() == now
+        assert dates == sorted(dates)  # type: ignore[type-var]
+        # Until it has caught up.
+        now = NOW + timedelta(seconds=1)
+        assert clock_of(sender.publish(prediction(1002))) is None
+
+    asyncio.run(check())
+
+
 def test_without_since_hello_says_where_to_come_back_to() -> None:
     async def check() -> None:
         sender = publisher()

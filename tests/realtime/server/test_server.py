@@ -56,9 +56,9 @@ def server() -> Iterator[EventServer]:
 
 
 async def read(connection: ClientConnection) -> messages.Message:
-    """Return the next message, without its date."""
+    """Return the next message, without its dates."""
     message = messages.decode(await asyncio.wait_for(connection.recv(), DEADLINE_S))
-    return msgspec.structs.replace(message, sent=None)
+    return msgspec.structs.replace(message, sent=None, clock=None)
 
 
 async def read_seqs(connection: ClientConnection, last: int) -> list[int]:
