@@ -44,7 +44,8 @@ def endpoint(url: str, path: str) -> str:
     ----------
     url
         The server as people know it: `ws://HOST:PORT/events`, the address of its page
-        (`http://HOST:PORT/`), or `HOST:PORT`. A path of its own, behind a proxy, is left as it is.
+        (`http://HOST:PORT/`), or `HOST:PORT`; behind a proxy with a path before it, which then ends in `/`
+        or in one of the endpoints. Any other path is left as it is.
     path
         The endpoint's path.
 
@@ -63,8 +64,9 @@ def endpoint(url: str, path: str) -> str:
         raise SubscriptionError(
             f"found the address {url!r}{problem}; wanted one like ws://127.0.0.1:8765{path}"
         )
-    if parts.path in {"", "/", EVENTS_PATH, AUDIO_PATH}:
-        parts = parts._replace(path=path)
+    before, _, last = parts.path.rpartition("/")
+    if f"/{last}" in {"/", EVENTS_PATH, AUDIO_PATH}:
+        parts = parts._replace(path=before + path)
     return urlunsplit(parts._replace(scheme=_SCHEMES[parts.scheme], fragment=""))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -21,6 +24,7 @@ import soundfile
 import realtime
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Generator, Iterator
 
     import numpy.typing as npt
@@ -134,6 +138,129 @@ def wait_until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
     while not holds():
         assert time.monotonic() < deadline_s, f"waited {timeout_s} s in vain"
         time.sleep(0.01)
+
+
+class Proxy:
+    """What stands before a server and goes by another name: hands on requests, and what follows them.
+
+    Parameters
+    ----------
+    port
+        The server's; `server_port` may be set later, since a server may have to know its proxy.
+    prefix
+        The path at which the server's own begin; it is taken away.
+    keeps_host
+        Whether the server is told what the client asked for; otherwise its own address.
+    tls
+        What ends TLS.
+    """
+
+    def __init__(
+        self, port: int = 0, *, prefix: str = "", keeps_host: bool = False, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.server_port = port
+        self._prefix = prefix
+        self._keeps_host = keeps_host
+        self._loop = asyncio.new_event_loop()
+        self._tasks = set[asyncio.Task[None]]()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        begun = asyncio.start_server(self._take, "127.0.0.1", 0, ssl=tls)
+        self._server = asyncio.run_coroutine_threadsafe(begun, self._loop).result(10)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        self.origin = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.port}"
+        self.url = f"{self.origin}{prefix}/"
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        self._server.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        writers = [writer]
+        try:
+            # A browser that opens a connection to have one says nothing on it.
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                head = await reader.readuntil(b"\r\n\r\n")
+                from_server, to_server = await asyncio.open_connection("127.0.0.1", self.server_port)
+                writers.append(to_server)
+                to_server.write(self._rewritten(head.decode("latin-1")).encode("latin-1"))
+                await asyncio.gather(_pass_on(reader, to_server), _pass_on(from_server, writer))
+        finally:
+            self._tasks.discard(task)
+            for one in writers:
+                one.transport.abort()
+                with contextlib.suppress(OSError):
+                    await one.wait_closed()
+
+    def _rewritten(self, head: str) -> str:
+        method, path, rest = head.split(" ", 2)
+        assert path.startswith(f"{self._prefix}/"), path
+        if not self._keeps_host:
+            host = f"Host: 127.0.0.1:{self.server_port}\r\n"
+            rest = re.sub(r"(?im)^host:.*\r\n", host, rest)
+        return f"{method} {path.removeprefix(self._prefix)} {rest}"
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    with contextlib.suppress(OSError):
+        # The other direction goes on, where that is possible.
+        if writer.can_write_eof():
+            writer.write_eof()
+        else:
+            writer.close()
+
+
+class OpenProxy(Protocol):
+    """`Proxy`, as tests get it; it ends with the test."""
+
+    def __call__(
+        self, port: int = 0, *, prefix: str = "", keeps_host: bool = False, tls: ssl.SSLContext | None = None
+    ) -> Proxy: ...
+
+
+@pytest.fixture
+def open_proxy() -> Iterator[OpenProxy]:
+    proxies = list[Proxy]()
+
+    def open_one(
+        port: int = 0, *, prefix: str = "", keeps_host: bool = False, tls: ssl.SSLContext | None = None
+    ) -> Proxy:
+        proxies.append(Proxy(port, prefix=prefix, keeps_host=keeps_host, tls=tls))
+        return proxies[-1]
+
+    yield open_one
+    for proxy in proxies:
+        proxy.close()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Files of a certificate for this machine, and of its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command")
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return cert, key
 
 
 class Terminal:

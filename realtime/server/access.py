@@ -5,6 +5,10 @@ a browser lets talk to any server at all, also to one on this machine. A page is
 foreign ones are turned away. One whose own name was made to point at this machine (DNS rebinding) is of the
 same origin as the server it talks to; it is told by `Host`, which then holds that name.
 
+A browser does not tell a page what a server answered to its WebSocket. So a page may ask by a plain request
+whether it would be let in, for which a browser names no `Origin` where the page is from the same address: the
+page names itself in `Page-Origin` then. That can turn it away, but lets nobody in.
+
 References
 ----------
 RFC 6454, "The Web Origin Concept"; RFC 6750, "Bearer Token Usage"; RFC 6455, section 10.2.
@@ -33,6 +37,9 @@ MIN_TOKEN_LENGTH: Final = 16
 
 TOKEN_PROTOCOL: Final = "tonewatch.token."  # noqa: S105 - what stands before a token
 """What the WebSocket subprotocol that carries a token begins with; the token follows in base64url."""
+
+PAGE_ORIGIN: Final = "Page-Origin"
+"""The header in which a page names its origin where the browser does not."""
 
 _MAX_TOKEN_LENGTH: Final = 1024
 _EXCERPT_LENGTH: Final = 100
@@ -180,7 +187,9 @@ class Access:
     def _refuse_origin(self, headers: Headers) -> Refusal | None:
         text = headers.get("Origin")
         if text is None:
-            # A program: a browser always says where a page is from.
+            text = headers.get(PAGE_ORIGIN)
+        if text is None:
+            # A program, or a page that reads what is its own.
             return None
         origin = Origin.parse(text)
         own = Origin.of_host(headers.get("Host") or "", self.scheme)
@@ -189,8 +198,9 @@ class Access:
         return Refusal(
             HTTPStatus.FORBIDDEN,
             "origin",
-            f"found a page of {_excerpt(text)}; wanted one of this server: start it with --origin to "
-            "let others in",
+            f"found a page of {_excerpt(text)}; wanted one of this server, which is asked for as "
+            f"{_excerpt(headers.get('Host') or '')}: start it with --origin for that page to let it in, as "
+            "behind a proxy",
         )
 
 

@@ -25,7 +25,7 @@ from realtime.server.asyncapi import asyncapi
 from realtime.types import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
     from importlib.resources.abc import Traversable
 
@@ -225,7 +225,7 @@ class Site:
         # Kept, but asked for each time: a server that was updated shows its new page at once.
         fields = [("Cache-Control", "no-cache"), ("ETag", file.tag)]
         if file.content_type.startswith("text/html"):
-            fields.append(("Content-Security-Policy", _security_policy(host)))
+            fields.append(("Content-Security-Policy", _security_policy(host, self._access.origins)))
         if file.tag in headers.options("If-None-Match"):
             return _make(HTTPStatus.NOT_MODIFIED, file.content_type, b"", tuple(fields))
         return _make(HTTPStatus.OK, file.content_type, file.body, tuple(fields))
@@ -295,13 +295,18 @@ def _asyncapi(host: str, is_tls: bool) -> _File:  # noqa: FBT001 - of a cache
     return _file(_JSON, _to_json(asyncapi(host, is_tls=is_tls)))
 
 
-def _security_policy(host: str) -> str:
-    """Return what the page may do: use what is its own, and talk to its own server; `host` was checked."""
+def _security_policy(host: str, origins: Sequence[str]) -> str:
+    """Return what the page may do: use what is its own, and talk to its own server.
+
+    `host` and `origins` were checked. The server may be called by the latter, behind a proxy that tells it
+    another name.
+    """
+    others = "".join(f" ws{origin.lower()[4:]}" for origin in origins)
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
         "media-src blob:; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
         # Not every browser takes a WebSocket of the own host for 'self'.
-        f"connect-src 'self' ws://{host} wss://{host}"
+        f"connect-src 'self' ws://{host} wss://{host}{others}"
     )
 
 

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 import ssl
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from realtime import classifier, messages
 from realtime.connection import UnreachableError, connect, delays, endpoint
 from realtime.errors import SubscriptionError
+from realtime.messages import AUDIO_PATH, EVENTS_PATH
+from realtime.server.engine import SharedModel
+from realtime.server.server import EventServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """Files of a certificate for this machine, and of its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return cert, key
+    from tests.conftest import OpenProxy
 
 
 @pytest.mark.parametrize(
@@ -45,6 +35,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
         ("localhost:9000", "ws://localhost:9000/audio"),
         ("192.168.0.5", "ws://192.168.0.5/audio"),
         ("wss://example.org/voices/audio?a=b", "wss://example.org/voices/audio?a=b"),
+        ("wss://example.org/voices/events?a=b", "wss://example.org/voices/audio?a=b"),
+        ("https://example.org/voices/", "wss://example.org/voices/audio"),
+        ("https://example.org/voices/of/mine/#live", "wss://example.org/voices/of/mine/audio"),
+        ("wss://example.org/voices", "wss://example.org/voices"),
+        ("wss://example.org/voices/my-events", "wss://example.org/voices/my-events"),
     ],
 )
 def test_addresses(url: str, wanted: str) -> None:
@@ -92,6 +87,33 @@ def test_a_closed_port_is_no_reason_to_give_up() -> None:
         port = server.getsockname()[1]
     with pytest.raises(UnreachableError, match="no server is there"):
         asyncio.run(connect(f"ws://127.0.0.1:{port}/events"))
+
+
+@pytest.mark.parametrize("keeps_host", [True, False])
+@pytest.mark.parametrize("path", [EVENTS_PATH, AUDIO_PATH])
+def test_a_server_behind_a_proxy_that_ends_tls_is_reached(
+    open_proxy: OpenProxy, certificate: tuple[str, str], tiny_model: Path, path: str, *, keeps_host: bool
+) -> None:
+    cert, key = certificate
+    ending = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ending.load_cert_chain(cert, key)
+    server = EventServer("127.0.0.1", 0, model=SharedModel(classifier.load(tiny_model)))
+    server.start()
+    try:
+        proxy = open_proxy(server.port, prefix="/voices/of/mine", keeps_host=keeps_host, tls=ending)
+
+        async def check() -> None:
+            url = endpoint(proxy.url, path)
+            async with await connect(url, tls=ssl.create_default_context(cafile=cert)) as connection:
+                if path == AUDIO_PATH:
+                    start = messages.Start(sample_rate=16_000, channels=1, format="s16le")
+                    await connection.send(messages.encode(start), text=True)
+                hello = messages.decode(await asyncio.wait_for(connection.recv(), 20))
+                assert isinstance(hello, messages.Hello)
+
+        asyncio.run(check())
+    finally:
+        server.close()
 
 
 def test_a_certificate_that_is_not_trusted_is_refused(certificate: tuple[str, str]) -> None:

@@ -21,8 +21,9 @@ export function knownToken() {
  */
 export async function askWhy(token) {
   try {
-    const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    const answer = await fetch("/metrics", { headers, cache: "no-store" });
+    // To requests like this one a browser adds no Origin, by which the WebSocket may have been refused.
+    const headers = { "Page-Origin": location.origin, ...(token && { Authorization: `Bearer ${token}` }) };
+    const answer = await fetch("metrics", { headers, cache: "no-store" });
     if (answer.ok) return { kind: "fine", text: "" };
     return { kind: answer.status === 401 ? "token" : "refused", text: (await answer.text()).trim() };
   } catch {

@@ -27,7 +27,8 @@ const CATCH_UP_MS = 10_000;
 const GRACE_MS = 700;
 
 const element = (id) => document.getElementById(id);
-const url = (path) => Object.assign(new URL(path, location.href), { protocol: location.protocol.replace("http", "ws") }).href;
+// Beside the page, which may stand below a path of a proxy's.
+const url = (path) => Object.assign(new URL(`.${path}`, location.href), { protocol: location.protocol.replace("http", "ws") }).href;
 
 const token = { value: knownToken() };
 const texts = mountLanguage(element("language"));

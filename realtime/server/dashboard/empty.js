@@ -4,8 +4,8 @@ import { make, say } from "./dom.js";
 
 /** @param {HTMLElement} panel @param {import("./texts.js").Texts} texts */
 export function showEmpty(panel, texts) {
-  const { host, protocol } = location;
-  const audio = `${protocol === "https:" ? "wss" : "ws"}://${host}/audio`;
+  const { host } = location;
+  const audio = new URL("./audio", location.href).href.replace("http", "ws");
   const here = panel.querySelector(".way-here");
   say(here, texts.t("live.empty-here"));
   // The button at the top of the page does it, and says why when it cannot.
@@ -13,7 +13,7 @@ export function showEmpty(panel, texts) {
   const ways = [
     ["live.empty-device", make("code", "", `tonewatch listen --to ${audio}`)],
     ["live.empty-self", make("code", "", `tonewatch listen --serve ${host}`)],
-    ["live.empty-program", texts.t("live.empty-program-how", { url: audio, schema: "/asyncapi.json" })],
+    ["live.empty-program", texts.t("live.empty-program-how", { url: audio, schema: new URL("./asyncapi.json", location.href).pathname })],
   ];
   panel.querySelector("dl").replaceChildren(
     ...ways.map(([key, how]) => make("div", "", make("dt", "", texts.t(key)), make("dd", "", how))),

@@ -178,6 +178,21 @@ def test_foreign_pages_are_turned_away_even_with_a_token(kind: Kind, origin: str
     assert ascii(origin) in refusal.text
 
 
+@pytest.mark.parametrize("kind", [Kind.GUARDED, Kind.SOCKET])
+def test_a_page_that_names_itself_is_judged_as_by_its_browser(kind: Kind) -> None:
+    access = Access(origins=("https://friends.example",))
+    own, friend, other = (
+        ("Page-Origin", origin)
+        for origin in ("http://localhost:8765", "https://friends.example", "https://example.org")
+    )
+    assert reason(access, kind, OWN, own) is None
+    assert reason(access, kind, OWN, friend) is None
+    assert reason(access, kind, OWN, other) == "origin"
+    # It lets nobody in whom the browser has named.
+    assert reason(access, kind, OWN, own, ("Origin", "https://example.org")) == "origin"
+    assert reason(access, Kind.PUBLIC, OWN, other) is None
+
+
 def test_a_second_origin_does_not_help() -> None:
     fields = (OWN, ("Origin", "http://localhost:8765"), ("Origin", "https://example.org"))
     assert reason(Access(), Kind.SOCKET, *fields) == "origin"

@@ -140,6 +140,12 @@ def test_the_page_may_do_what_it_must_and_nothing_else() -> None:
     }
 
 
+def test_behind_a_proxy_the_page_may_talk_to_what_it_is_called_there() -> None:
+    access = Access(origins=("https://voices.example", "HTTP://pi:8080"))
+    policy = dict(ask(site(access), "/").headers)["Content-Security-Policy"]
+    assert policy.endswith(f"'self' ws://{HOST} wss://{HOST} wss://voices.example ws://pi:8080")
+
+
 def test_the_page_fetches_nothing_from_elsewhere_and_holds_no_script() -> None:
     """What the policy would stop in a browser."""
     page = (DASHBOARD / "index.html").read_text(encoding="utf-8")
