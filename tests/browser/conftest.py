@@ -81,7 +81,10 @@ class Complaints:
 
 
 class OpenPage(Protocol):
-    """Opens a page in a browser of its own: English, light and 1280 by 900 unless a test wants otherwise."""
+    """Opens a page in a browser of its own: English, light and 1280 by 900 unless a test wants otherwise.
+
+    `script` runs before the page's own.
+    """
 
     def __call__(
         self,
@@ -92,6 +95,7 @@ class OpenPage(Protocol):
         theme: Theme = "light",
         locale: str = "en-GB",
         reduced_motion: Motion = "no-preference",
+        script: str = "",
         wait: bool = True,
     ) -> Page: ...
 
@@ -115,6 +119,7 @@ def open_page(browser: Browser, complaints: Complaints) -> Iterator[OpenPage]:
         theme: Theme = "light",
         locale: str = "en-GB",
         reduced_motion: Motion = "no-preference",
+        script: str = "",
         wait: bool = True,
     ) -> Page:
         context = browser.new_context(
@@ -130,6 +135,8 @@ def open_page(browser: Browser, complaints: Complaints) -> Iterator[OpenPage]:
         page.set_default_timeout(TIMEOUT_MS)
         page.on("console", complaints.note)
         page.on("pageerror", complaints.note_error)
+        if script:
+            page.add_init_script(script)
         page.goto(url)
         if wait:
             page.locator("#connection[data-state=open]").wait_for()

@@ -168,6 +168,26 @@ def test_a_token_in_the_address_is_used_and_taken_out_of_it(
     expect(page.locator("#live")).to_be_visible()
 
 
+FORBID_STORAGE = """for (const storage of ["localStorage", "sessionStorage"]) {
+  Object.defineProperty(window, storage, { get() { throw new DOMException("no", "SecurityError"); } });
+}"""
+
+
+def test_a_browser_that_forbids_storage_shows_the_page_all_the_same(
+    open_server: OpenServer, open_page: OpenPage, complaints: Complaints
+) -> None:
+    complaints.server_may_be_gone = True
+    server = open_server(access=Access(token=TOKEN))
+    page = open_page(f"{server.page_url}#token={TOKEN}", script=FORBID_STORAGE)
+    expect(page.locator("#live")).to_be_visible()
+    page.locator("#language").select_option("de")
+    wait_for_text(page.locator(".empty"), "Noch hört niemand zu")
+    page = open_page(server.page_url, script=FORBID_STORAGE, wait=False)
+    page.locator("#token-field").fill(TOKEN)
+    page.locator("#token-field").press("Enter")
+    page.locator("#connection[data-state=open]").wait_for()
+
+
 def test_without_a_stream_the_page_says_how_to_send_one(
     server: EventServer, open_page: OpenPage, shoot: Shoot
 ) -> None:

@@ -7,10 +7,10 @@ export function knownToken() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   const given = fragment.get("token");
   if (given) {
-    keep("token", given, sessionStorage);
+    keep("token", given, "sessionStorage");
     history.replaceState(null, "", `${location.pathname}${location.search}#live`);
   }
-  return given ?? recall("token", sessionStorage);
+  return given ?? recall("token", "sessionStorage");
 }
 
 /**
@@ -48,7 +48,7 @@ export function askToken(dialog, again, texts) {
   return new Promise((resolve) => {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      keep("token", field.value, sessionStorage);
+      keep("token", field.value, "sessionStorage");
       dialog.close();
       resolve(field.value);
     }, { once: true });

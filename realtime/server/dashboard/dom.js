@@ -18,20 +18,24 @@ export function make(name, className = "", ...children) {
   return element;
 }
 
-/** Read what was kept; null where nothing was, or storage is forbidden. @param {string} key @param {Storage} [storage] */
-export function recall(key, storage) {
+/** What a browser that forbids storage would not keep: it holds until the page is left. */
+const held = new Map();
+
+/** Read what was kept; null where nothing was. @param {string} key @param {"localStorage" | "sessionStorage"} [storage] */
+export function recall(key, storage = "localStorage") {
   try {
-    return (storage ?? localStorage).getItem(`tonewatch.${key}`);
+    // Where storage is forbidden, looking at it is what throws.
+    return globalThis[storage].getItem(`tonewatch.${key}`);
   } catch {
-    return null;
+    return held.get(key) ?? null;
   }
 }
 
-/** Keep something for the next visit, where that is allowed. @param {string} key @param {string} value @param {Storage} [storage] */
-export function keep(key, value, storage) {
+/** Keep something for the next visit, where that is allowed. @param {string} key @param {string} value @param {"localStorage" | "sessionStorage"} [storage] */
+export function keep(key, value, storage = "localStorage") {
   try {
-    (storage ?? localStorage).setItem(`tonewatch.${key}`, value);
+    globalThis[storage].setItem(`tonewatch.${key}`, value);
   } catch {
-    // It holds until the page is left.
+    held.set(key, value);
   }
 }
