@@ -212,6 +212,7 @@ def test_closed_it_stays_closed(page: Page, scripted: ScriptedServer) -> None:
     start(page, scripted.url)
     wait_for(page, "window.got.length === 1")
     page.evaluate("window.connection.close()")
+    page.evaluate("window.connection.retry()")
     page.wait_for_timeout(1200)
     assert page.evaluate("window.states.at(-1)") == {"state": "closed"}
     assert len(scripted.queries) == 1

@@ -50,6 +50,7 @@ export function connect(url, { onMessage, onState = () => {}, token = null, sinc
   let timer = 0;
   let delayS = FIRST_DELAY_S;
   let cursor = since;
+  let isClosed = false;
 
   function open() {
     onState({ state: "connecting" });
@@ -82,8 +83,8 @@ export function connect(url, { onMessage, onState = () => {}, token = null, sinc
 
   open();
   return {
-    retry: () => (leave(), open()),
-    close: () => (leave(), onState({ state: "closed" })),
+    retry: () => isClosed || (leave(), open()),
+    close: () => ((isClosed = true), leave(), onState({ state: "closed" })),
   };
 }
 
