@@ -8,6 +8,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
@@ -166,6 +167,103 @@ def test_a_token_in_the_address_is_used_and_taken_out_of_it(
     page = open_page(f"{server.page_url}#token={TOKEN}")
     assert TOKEN not in page.url
     expect(page.locator("#live")).to_be_visible()
+
+
+@pytest.mark.parametrize("stray", ["  ", "\u200b", "\u2026", "\t"])
+def test_what_is_copied_along_with_a_token_locks_nobody_out(
+    open_server: OpenServer, open_page: OpenPage, complaints: Complaints, stray: str
+) -> None:
+    complaints.server_may_be_gone = True
+    server = open_server(access=Access(token=TOKEN))
+    page = open_page(server.page_url, wait=False)
+    field = page.locator("#token-field")
+    field.fill(TOKEN + stray)
+    field.press("Enter")
+    if stray.strip():
+        wait_for_text(page.locator("#token-why"), "not the server.s token")
+        page.reload()
+        field.fill(TOKEN)
+        field.press("Enter")
+    page.locator("#connection[data-state=open]").wait_for()
+
+
+def test_a_token_in_the_address_is_read_as_it_was_written(
+    open_server: OpenServer, open_page: OpenPage, complaints: Complaints
+) -> None:
+    token = "abcdefgh+/ABCDEFGH%zz=&=="
+    server = open_server(access=Access(token=token))
+    for written in (token, f"{quote(token, safe='')}%20"):
+        page = open_page(f"{server.page_url}#token={written}")
+        assert page.url.endswith("#live")
+    complaints.server_may_be_gone = True
+    page = open_page(f"{server.page_url}#token={token}\u2026", wait=False)
+    wait_for_text(page.locator("#token-why"), "not the server.s token")
+    assert page.url.endswith("#live")
+
+
+def test_a_token_that_opens_nothing_is_asked_for_again(
+    open_server: OpenServer, open_page: OpenPage, complaints: Complaints
+) -> None:
+    complaints.server_may_be_gone = True
+    server = open_server(access=Access(token=TOKEN))
+    accept_all = "window.fetch = async () => new Response('');"
+    page = open_page(f"{server.page_url}#token={TOKEN}-of-old", script=accept_all, wait=False)
+    field = page.locator("#token-field")
+    field.fill(TOKEN)
+    field.press("Enter")
+    page.locator("#connection[data-state=open]").wait_for()
+
+
+COUNT_SOCKETS = """window.sockets = [];
+window.WebSocket = class extends WebSocket {
+  constructor(...given) {
+    super(...given);
+    window.sockets.push(this);
+  }
+};"""
+
+
+def test_while_a_token_is_asked_for_nothing_else_tries_to_connect(
+    open_server: OpenServer, open_page: OpenPage, complaints: Complaints
+) -> None:
+    complaints.server_may_be_gone = True
+    server = open_server(access=Access(token=TOKEN))
+    page = open_page(server.page_url, script=COUNT_SOCKETS, wait=False)
+    field = page.locator("#token-field")
+    field.wait_for()
+    n_before = page.evaluate("window.sockets.length")
+    page.evaluate("dispatchEvent(new Event('online'))")
+    page.evaluate("document.getElementById('retry').click()")
+    page.wait_for_timeout(1000)
+    assert page.evaluate("window.sockets.length") == n_before
+    field.fill(TOKEN)
+    field.press("Enter")
+    page.locator("#connection[data-state=open]").wait_for()
+    page.wait_for_timeout(1500)
+    assert page.evaluate("window.sockets.length") == n_before + 1
+    expect(page.locator("#connection")).to_have_attribute("data-state", "open")
+
+
+def test_the_question_for_a_token_comes_back_when_it_is_dismissed(
+    open_server: OpenServer, open_page: OpenPage, complaints: Complaints
+) -> None:
+    complaints.server_may_be_gone = True
+    server = open_server(access=Access(token=TOKEN))
+    page = open_page(server.page_url, script=COUNT_SOCKETS, wait=False)
+    field = page.locator("#token-field")
+    field.wait_for()
+    n_before = page.evaluate("window.sockets.length")
+    for _ in range(5):
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(100)
+    expect(page.locator("#token")).to_be_visible()
+    page.evaluate("document.getElementById('token').close()")
+    field.wait_for()
+    field.fill(TOKEN)
+    field.press("Enter")
+    page.locator("#connection[data-state=open]").wait_for()
+    expect(page.locator("#token")).to_be_hidden()
+    assert page.evaluate("window.sockets.length") == n_before + 1
 
 
 FORBID_STORAGE = """for (const storage of ["localStorage", "sessionStorage"]) {

@@ -2,15 +2,23 @@
 
 import { keep, recall } from "./dom.js";
 
-/** Return the token that is known; one in the address (`#token=…`) is taken out of it, for the sake of screenshots. */
+/** What a server takes as a token, and a header can carry: visible ASCII. */
+const POSSIBLE = /^[!-~]+$/;
+
+/**
+ * Return the token that is known; one in the address (`#token=…`) is taken out of it, for the sake of screenshots.
+ *
+ * @returns {string | null}  empty where there was one that cannot be any server's
+ */
 export function knownToken() {
-  const fragment = new URLSearchParams(location.hash.slice(1));
-  const given = fragment.get("token");
-  if (given) {
-    keep("token", given, "sessionStorage");
+  // Not as a form's fields are read: there, the plus of a base64 token would mean a space.
+  const [, encoded] = /^#token=(.*)$/s.exec(location.hash) ?? [];
+  if (encoded) {
+    keep("token", cleaned(decoded(encoded)), "sessionStorage");
     history.replaceState(null, "", `${location.pathname}${location.search}#live`);
   }
-  return given ?? recall("token", "sessionStorage");
+  const known = recall("token", "sessionStorage");
+  return known === null ? null : cleaned(known);
 }
 
 /**
@@ -32,7 +40,7 @@ export async function askWhy(token) {
 }
 
 /**
- * Ask for the token.
+ * Ask for the token, until there is one that may be a server's.
  *
  * @param {HTMLDialogElement} dialog
  * @param {boolean} again  whether there was one, and it was wrong
@@ -41,19 +49,47 @@ export async function askWhy(token) {
  */
 export function askToken(dialog, again, texts) {
   const [form, field, why] = ["#token-form", "#token-field", "#token-why"].map((id) => dialog.querySelector(id));
-  why.dataset.text = again ? "page.token-wrong" : "page.token-why";
-  texts.apply(why);
-  why.classList.toggle("fault", again);
-  field.value = "";
+  const invite = (isWrong) => {
+    why.dataset.text = isWrong ? "page.token-wrong" : "page.token-why";
+    texts.apply(why);
+    why.classList.toggle("fault", isWrong);
+    field.value = "";
+  };
+  invite(again);
   return new Promise((resolve) => {
-    form.addEventListener("submit", (event) => {
+    const answered = new AbortController();
+    const listen = (target, type, heard) => target.addEventListener(type, heard, { signal: answered.signal });
+    listen(form, "submit", (event) => {
       event.preventDefault();
-      keep("token", field.value, "sessionStorage");
+      const token = cleaned(field.value);
+      if (!token) {
+        invite(true);
+        return;
+      }
+      answered.abort();
+      keep("token", token, "sessionStorage");
       dialog.close();
-      resolve(field.value);
-    }, { once: true });
-    // There is nothing to see without it, so there is no way around it either.
-    dialog.addEventListener("cancel", (event) => event.preventDefault());
+      resolve(token);
+    });
+    // There is nothing to see without it, so there is no way around it either; who insists on Escape is not stopped
+    // by the first of these in every browser.
+    listen(dialog, "cancel", (event) => event.preventDefault());
+    listen(dialog, "close", () => dialog.showModal());
     if (!dialog.open) dialog.showModal();
   });
+}
+
+/** Return a token without the spaces that are copied along; empty where it cannot be one. @param {string} text */
+function cleaned(text) {
+  const token = text.trim();
+  return POSSIBLE.test(token) ? token : "";
+}
+
+/** Return what was encoded for an address; as it is where it was not, but holds a percent sign. @param {string} text */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }

@@ -25,6 +25,8 @@ const HISTORY_S = 600;
 const CATCH_UP_MS = 10_000;
 /** A connection that comes back within this was not worth a word. */
 const GRACE_MS = 700;
+/** So many attempts in a row that the server says nothing against, and that come to nothing all the same, are no chance. */
+const MOST_BARRED = 3;
 
 const element = (id) => document.getElementById(id);
 // Beside the page, which may stand below a path of a proxy's.
@@ -39,7 +41,7 @@ const live = mountLive(element("live"), options, texts);
 mountFiles(element("files"), options, texts);
 mountMicrophone(element("microphone"), element("microphone-status"), options, texts);
 
-const link = { state: "connecting", retryAt: 0, lostAt: Date.now(), refusal: "", reason: "", reasonUntil: 0, caughtUpAt: 0 };
+const link = { state: "connecting", retryAt: 0, lostAt: Date.now(), refusal: "", reason: "", reasonUntil: 0, caughtUpAt: 0, nBarred: 0 };
 let connection = subscribe();
 
 element("retry").addEventListener("click", () => connection.retry());
@@ -74,6 +76,7 @@ function follow({ state, retryInS = 0 }) {
   link.retryAt = Date.now() + 1000 * retryInS;
   if (state === "open") {
     link.refusal = "";
+    link.nBarred = 0;
     live.setConnected(true);
   } else if (state === "waiting") {
     investigate();
@@ -82,9 +85,15 @@ function follow({ state, retryInS = 0 }) {
 }
 
 async function investigate() {
-  const { kind, text } = await askWhy(token.value);
+  const asked = token.value;
+  const { kind, text } = await askWhy(asked);
+  // Meanwhile it may have come about after all, or another question found out and asks for the token, or has it.
+  if (link.state === "open" || link.state === "closed" || asked !== token.value) return;
   link.refusal = kind === "refused" ? text : "";
-  if (kind !== "token" || element("token").open) return;
+  // A header and a subprotocol are not read alike by all that may stand between.
+  link.nBarred = kind === "fine" && token.value !== null ? link.nBarred + 1 : 0;
+  if (kind !== "token" && link.nBarred < MOST_BARRED) return;
+  link.nBarred = 0;
   connection.close();
   token.value = await askToken(element("token"), token.value !== null, texts);
   connection = subscribe();
