@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -238,6 +239,66 @@ def test_device_that_goes_away(server: EventServer, open_microphone_page: OpenMi
     page.evaluate("() => stream.getAudioTracks()[0].dispatchEvent(new Event('ended'))")
     wait_for_words(page, "The microphone is gone")
     assert page.evaluate("() => stream.getAudioTracks()[0].readyState") == "ended"
+
+
+HELD_BACK = """
+    const RealContext = AudioContext;
+    globalThis.AudioContext = class extends RealContext {
+      constructor(...settings) {
+        super(...settings);
+        globalThis.context = this;
+      }
+      resume() {
+        return globalThis.isHeldBack ? new Promise(() => {}) : super.resume();
+      }
+    };
+    globalThis.sockets = [];
+    globalThis.WebSocket = class extends WebSocket {
+      constructor(url, protocols) {
+        super(url, protocols);
+        if (url.includes("/audio")) globalThis.sockets.push(url);
+      }
+    };
+"""
+"""A browser that holds the sound back where a test wants that."""
+
+
+def test_sound_that_the_browser_holds_back_is_woken_up(
+    server: EventServer, open_microphone_page: OpenMicrophonePage
+) -> None:
+    page = open_microphone_page(server.page_url, script=HELD_BACK)
+    start(page)
+    wait_for_words(page, "hears this microphone")
+    page.evaluate("() => context.suspend()")
+    deadline_s = time.monotonic() + TIMEOUT_MS / 1000
+    while page.evaluate("() => context.state") != "running":
+        assert time.monotonic() < deadline_s
+        page.wait_for_timeout(50)
+
+
+def test_a_pause_is_told_and_ends_when_somebody_looks(
+    open_server: OpenServer,
+    open_microphone_page: OpenMicrophonePage,
+    listen: Callable[[EventServer], Callable[[str], dict[str, object]]],
+) -> None:
+    server = open_server(limits=Limits(stall_s=1.5))
+    wait_for = listen(server)
+    page = open_microphone_page(server.page_url, script=HELD_BACK)
+    start(page, "desk")
+    wait_for_words(page, "hears this microphone")
+    wait_for("prediction")
+    page.evaluate("() => { globalThis.isHeldBack = true; context.suspend(); }")
+    wait_for_words(page, "The browser has paused the microphone")
+    # Nothing comes that would move the meter, and nothing is heard.
+    expect(page.locator(".microphone-meter")).to_have_attribute("aria-valuenow", "-60")
+    assert wait_for("recovering")["stream"] == "desk"
+    # The server has hung up: it is not asked again for something to say nothing to.
+    page.wait_for_timeout(4000)
+    assert page.evaluate("() => sockets.length") == 1
+    expect(page.locator("#microphone-status")).to_contain_text("The browser has paused the microphone")
+    page.evaluate("() => { isHeldBack = false; document.dispatchEvent(new Event('visibilitychange')); }")
+    wait_for_words(page, "hears this microphone")
+    assert wait_for("prediction")["stream"] == "desk"
 
 
 def test_plain_sound_is_asked_for(server: EventServer, open_microphone_page: OpenMicrophonePage) -> None:

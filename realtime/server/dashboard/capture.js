@@ -13,9 +13,14 @@ export class CaptureError extends Error {
   }
 }
 
+/** A pause shorter than this is not worth a word: so long takes a context to begin, or to be woken up. */
+const GRACE_MS = 500;
+
 export class Capture {
   #stream;
   #context;
+  #closed = new AbortController();
+  #timer = 0;
 
   /** Samples per second of the blocks, in Hz. */
   get sampleRate() {
@@ -56,9 +61,13 @@ export class Capture {
   /**
    * Begin.
    *
-   * @param {{onBlock: (samples: Float32Array) => void, onMuted: (muted: boolean) => void, onEnded: () => void}} heard
+   * @param {object} heard
+   * @param {(samples: Float32Array) => void} heard.onBlock
+   * @param {(muted: boolean) => void} heard.onMuted
+   * @param {(paused: boolean) => void} heard.onPaused  whether the browser holds the page's sound back: no blocks come
+   * @param {() => void} heard.onEnded
    */
-  async start({ onBlock, onMuted, onEnded }) {
+  start({ onBlock, onMuted, onPaused, onEnded }) {
     const track = this.#track;
     track.addEventListener("mute", () => onMuted(true));
     track.addEventListener("unmute", () => onMuted(false));
@@ -66,13 +75,37 @@ export class Capture {
     const recorder = new AudioWorkletNode(this.#context, "tonewatch-recorder", { numberOfOutputs: 0 });
     recorder.port.onmessage = ({ data }) => onBlock(data);
     this.#context.createMediaStreamSource(this.#stream).connect(recorder);
-    // Some browsers hold a page's sound back until its context is woken up.
-    if (this.#context.state !== "running") await this.#context.resume();
+    // Browsers hold a page's sound back until somebody touches the page, in the background, or during a call; not
+    // every one of them lets go by itself.
+    const attend = () => {
+      clearTimeout(this.#timer);
+      if (this.#isPaused) this.#timer = setTimeout(() => onPaused(true), GRACE_MS);
+      else onPaused(false);
+      this.#wake();
+    };
+    this.#listen(this.#context, "statechange", attend);
+    for (const type of ["visibilitychange", "pointerdown", "keydown"]) this.#listen(document, type, () => this.#wake());
+    attend();
     if (track.muted) onMuted(true);
+  }
+
+  get #isPaused() {
+    return this.#context.state !== "running";
+  }
+
+  #listen(target, type, heard) {
+    target.addEventListener(type, heard, { signal: this.#closed.signal });
+  }
+
+  /** Nobody waits for it: as long as the browser does not want to, it does not answer either. */
+  #wake() {
+    if (this.#isPaused) this.#context.resume().catch(() => {});
   }
 
   /** Give the microphone back; may be called twice. */
   close() {
+    this.#closed.abort();
+    clearTimeout(this.#timer);
     this.#stream?.getTracks().forEach((track) => track.stop());
     if (this.#context && this.#context.state !== "closed") this.#context.close();
   }

@@ -7,6 +7,8 @@ import "./texts-files.js";
 import { KEPT_S, Uplink } from "./uplink.js";
 
 const FLOOR_DBFS = -60;
+/** How fast the meter falls, in dB per second: it rises at once, as people expect of meters. */
+const FALL = 50;
 const LONGEST_NAME = 64;
 
 /**
@@ -35,7 +37,9 @@ class Microphone {
   #fault = null;
   #state = { state: "off" };
   #isMuted = false;
+  #isPaused = false;
   #level = FLOOR_DBFS;
+  #levelAt = 0;
   /** Counts the attempts: whoever presses stop while the browser asks has changed their mind. */
   #attempt = 0;
 
@@ -96,13 +100,14 @@ class Microphone {
         return;
       }
       this.#capture = capture;
-      this.#isMuted = false;
+      this.#isMuted = this.#isPaused = false;
       this.#level = FLOOR_DBFS;
       const stream = { name: this.#name.value, sampleRate: capture.sampleRate };
       this.#uplink = new Uplink(this.#options, stream, (change) => attempt === this.#attempt && this.#follow(change));
-      await capture.start({
+      capture.start({
         onBlock: (samples) => this.#take(samples),
         onMuted: (isMuted) => ((this.#isMuted = isMuted), this.#render()),
+        onPaused: (isPaused) => ((this.#isPaused = isPaused), this.#render()),
         onEnded: () => attempt === this.#attempt && this.#end({ key: "mic.ended" }),
       });
       this.#listDevices();
@@ -144,13 +149,17 @@ class Microphone {
     let sum = 0;
     for (const sample of samples) sum += sample * sample;
     const level = 10 * Math.log10(sum / samples.length + 1e-12);
-    // Rises at once and falls slowly, as people expect of meters.
-    this.#level = Math.max(level, this.#level - 1);
+    [this.#level, this.#levelAt] = [Math.max(level, this.#fallen), performance.now()];
+  }
+
+  /** The level as it has fallen since the last block, by time: where no more blocks come, nothing is heard. */
+  get #fallen() {
+    return this.#level - (FALL * (performance.now() - this.#levelAt)) / 1000;
   }
 
   #tick() {
     if (this.#state.state === "off") return;
-    const level = Math.min(0, Math.max(FLOOR_DBFS, this.#level));
+    const level = Math.min(0, Math.max(FLOOR_DBFS, this.#fallen));
     this.#meter.firstChild.style.transform = `scaleX(${1 - level / FLOOR_DBFS})`;
     this.#meter.ariaValueNow = level.toFixed(0);
     this.#meter.ariaValueText = `${level.toFixed(0)} dBFS`;
@@ -183,6 +192,8 @@ class Microphone {
   #words() {
     const texts = this.#texts;
     const fault = this.#fault ? texts.t(this.#fault.key, this.#fault.values) : "";
+    // Whatever the connection does, there is nothing to send.
+    if (this.#capture && this.#isPaused) return texts.t("mic.paused");
     switch (this.#state.state) {
       case "off":
         return fault;
@@ -192,6 +203,8 @@ class Microphone {
         return texts.t("mic.connecting");
       case "waiting":
         return texts.t("mic.waiting", { s: KEPT_S });
+      case "idle":
+        return texts.t("mic.paused");
       default: {
         const words = [texts.t(this.#isMuted ? "mic.muted" : "mic.on", { name: this.#name.value })];
         const lost_s = this.#uplink.lost_s;

@@ -16,11 +16,12 @@ const FIRST_DELAY_S = 0.5;
 const LAST_DELAY_S = 10;
 const DELAY_FACTOR = 1.6;
 /** The server keeps a stream for a minute whose sender it lost; within that its name is not another's. */
-const RETRIED = new Set(["lost", "name_taken", "at_capacity", "stalled"]);
+const RETRIED = new Set(["lost", "name_taken", "at_capacity"]);
 
 /**
  * @typedef {object} UplinkState
- * @property {"connecting" | "open" | "waiting" | "failed"} state
+ * @property {"connecting" | "open" | "waiting" | "idle" | "failed"} state
+ *     `idle`: there was nothing to send for so long that the server hung up; it goes on with the next samples
  * @property {number} [retryInS]
  * @property {import("./sender.js").SessionError} [error]  why it failed
  */
@@ -37,6 +38,7 @@ export class Uplink {
   #timer = 0;
   #delayS = FIRST_DELAY_S;
   #wasOpen = false;
+  #isIdle = false;
   #isClosed = false;
   #options;
   #start;
@@ -69,6 +71,7 @@ export class Uplink {
       this.kept_s -= oldest_s;
       this.lost_s += oldest_s;
     }
+    if (this.#isIdle) this.#open();
   }
 
   /** End the stream in order; resolves when the server has let go of its name, or after a while. */
@@ -85,6 +88,7 @@ export class Uplink {
   }
 
   async #open() {
+    this.#isIdle = false;
     this.#onState({ state: "connecting" });
     const kept_s = () => this.kept_s;
     const start = {
@@ -115,6 +119,12 @@ export class Uplink {
     session.abort();
     this.#session = null;
     this.#isReady = false;
+    if (error.code === "stalled" && this.#wasOpen) {
+      // Another connection would be as silent as this one.
+      this.#isIdle = true;
+      this.#onState({ state: "idle" });
+      return;
+    }
     // The first time somebody waits for an answer: a name that is taken then is somebody else's.
     if (!RETRIED.has(error.code) || !this.#wasOpen) {
       this.#isClosed = true;
