@@ -187,8 +187,19 @@ def test_it_waits_longer_each_time_and_not_always_the_same(page: Page, scripted:
     assert len({round(delay / 1.6**attempt, 6) for attempt, delay in enumerate(delays)}) == len(delays)
 
 
-def test_a_message_makes_it_hopeful_again(page: Page, scripted: ScriptedServer) -> None:
-    scripted.scripts = [([], True)] * 3 + [([hello()], True), ([], False)]
+def test_a_full_server_is_given_time(page: Page, scripted: ScriptedServer) -> None:
+    full = {"v": 1, "type": "error", "code": "at_capacity", "message": "found 1 subscribers", "fatal": True}
+    scripted.scripts = [([full], True)]
+    start(page, scripted.url)
+    wait_for(page, "window.states.length === 3")
+    change = page.evaluate("window.states.at(-1)")
+    assert change["state"] == "waiting"
+    assert 7.5 <= change["retryInS"] <= 15
+
+
+def test_a_greeting_makes_it_hopeful_again(page: Page, scripted: ScriptedServer) -> None:
+    error = {"v": 1, "type": "error", "code": "internal", "message": "found a fault", "fatal": True}
+    scripted.scripts = [([error], True)] * 3 + [([hello()], True), ([], False)]
     start(page, scripted.url)
     wait_for(page, "window.states.filter(({ state }) => state === 'open').length === 5")
     delays = [change["retryInS"] for change in page.evaluate("window.states") if change["state"] == "waiting"]

@@ -14,6 +14,7 @@ import pytest
 
 import realtime
 from realtime.server.access import Access
+from realtime.server.limits import Limits
 from realtime.types import LABELS, State
 
 if TYPE_CHECKING:
@@ -284,6 +285,37 @@ def test_a_browser_that_forbids_storage_shows_the_page_all_the_same(
     page.locator("#token-field").fill(TOKEN)
     page.locator("#token-field").press("Enter")
     page.locator("#connection[data-state=open]").wait_for()
+
+
+def test_a_full_server_is_told_of_steadily_and_not_asked_all_the_time(
+    open_server: OpenServer, open_page: OpenPage
+) -> None:
+    server = open_server(limits=Limits(n_subscribers=1))
+    first = open_page(server.page_url)
+    page = open_page(server.page_url, script=COUNT_SOCKETS, wait=False)
+    wait_for_text(page.locator("#notice"), "The server has no place left for this page")
+    page.evaluate(
+        """() => {
+          window.seen = new Set();
+          setInterval(() => {
+            const notice = document.getElementById("notice");
+            window.seen.add(notice.hidden ? "" : document.getElementById("notice-text").textContent);
+            window.seen.add(document.getElementById("connection").dataset.state);
+          }, 10);
+        }"""
+    )
+    page.locator("#retry").click()
+    page.wait_for_timeout(3000)
+    assert page.evaluate("window.sockets.length") == 2
+    told = page.evaluate("[...window.seen]")
+    assert "open" not in told
+    assert len({text for text in told if text not in {"waiting", "connecting"}}) == 1
+    page.locator("#language").select_option("de")
+    wait_for_text(page.locator("#notice"), "keinen Platz mehr")
+    first.close()
+    page.locator("#retry").click()
+    page.locator("#connection[data-state=open]").wait_for()
+    expect(page.locator("#notice")).to_be_hidden()
 
 
 def test_without_a_stream_the_page_says_how_to_send_one(

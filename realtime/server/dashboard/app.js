@@ -41,7 +41,7 @@ const live = mountLive(element("live"), options, texts);
 mountFiles(element("files"), options, texts);
 mountMicrophone(element("microphone"), element("microphone-status"), options, texts);
 
-const link = { state: "connecting", retryAt: 0, lostAt: Date.now(), refusal: "", reason: "", reasonUntil: 0, caughtUpAt: 0, nBarred: 0 };
+const link = { state: "connecting", retryAt: 0, lostAt: Date.now(), refusal: "", isFull: false, reason: "", reasonUntil: 0, caughtUpAt: 0, nBarred: 0 };
 let connection = subscribe();
 
 element("retry").addEventListener("click", () => connection.retry());
@@ -57,7 +57,15 @@ function subscribe() {
 }
 
 function take(message) {
-  if (message.code === "slow_subscriber" && Date.now() - link.caughtUpAt > CATCH_UP_MS) {
+  if (message.type === "hello") {
+    // Not as soon as it is open: a server that has no place left says so first, and closes it.
+    Object.assign(link, { state: "open", refusal: "", isFull: false });
+    live.setConnected(true);
+    live.take(message);
+    showLink();
+  } else if (message.code === "at_capacity") {
+    link.isFull = true;
+  } else if (message.code === "slow_subscriber" && Date.now() - link.caughtUpAt > CATCH_UP_MS) {
     // The server still has what it skipped, and nothing newer has come yet.
     link.caughtUpAt = Date.now();
     connection.retry();
@@ -71,16 +79,14 @@ function take(message) {
 }
 
 function follow({ state, retryInS = 0 }) {
-  if (link.state === "open" && state !== "open") link.lostAt = Date.now();
+  if (state === "open") {
+    link.nBarred = 0;
+    return;
+  }
+  if (link.state === "open") link.lostAt = Date.now();
   link.state = state;
   link.retryAt = Date.now() + 1000 * retryInS;
-  if (state === "open") {
-    link.refusal = "";
-    link.nBarred = 0;
-    live.setConnected(true);
-  } else if (state === "waiting") {
-    investigate();
-  }
+  if (state === "waiting") investigate();
   showLink();
 }
 
@@ -90,6 +96,7 @@ async function investigate() {
   // Meanwhile it may have come about after all, or another question found out and asks for the token, or has it.
   if (link.state === "open" || link.state === "closed" || asked !== token.value) return;
   link.refusal = kind === "refused" ? text : "";
+  link.isFull &&= kind === "fine";
   // A header and a subprotocol are not read alike by all that may stand between.
   link.nBarred = kind === "fine" && token.value !== null ? link.nBarred + 1 : 0;
   if (kind !== "token" && link.nBarred < MOST_BARRED) return;
@@ -107,7 +114,8 @@ function showLink() {
   element("connection").dataset.state = shown === "closed" ? "waiting" : shown;
   say(element("connection-text"), texts.t(`page.${shown === "closed" ? "waiting" : shown}`));
   // The sentence is an alert, so that the seconds are counted on the button, where nobody reads them out.
-  const loss = link.refusal ? texts.t("page.refused", { why: link.refusal }) : texts.t("page.lost");
+  const turnedAway = link.isFull ? texts.t("page.full") : link.refusal && texts.t("page.refused", { why: link.refusal });
+  const loss = turnedAway || texts.t("page.lost");
   const sentence = lost ? loss : Date.now() < link.reasonUntil ? link.reason : "";
   const s = link.state === "waiting" ? Math.ceil((link.retryAt - Date.now()) / 1000) : 0;
   element("notice").hidden = !sentence || element("token").open;

@@ -60,7 +60,9 @@ export function connect(url, { onMessage, onState = () => {}, token = null, sinc
     opened.onmessage = ({ data }) => {
       if (opened !== socket) return;
       const message = JSON.parse(data);
-      delayS = FIRST_DELAY_S;
+      // A server that takes nobody more says so on a connection too, and is not to be asked again at once.
+      if (message.type === "hello") delayS = FIRST_DELAY_S;
+      else if (message.code === "at_capacity") delayS = LAST_DELAY_S;
       cursor = message.sent ?? cursor;
       onMessage(message);
     };

@@ -28,6 +28,7 @@ register({
     "page.waiting": "Disconnected",
     "page.lost": "The connection to the server is lost. What you see is from before.",
     "page.refused": "The server refuses this page: {why}",
+    "page.full": "The server has no place left for this page. It is asked again by itself, now and then.",
     "page.slow": {
       one: "This page was too slow: the server skipped {n} message.",
       other: "This page was too slow: the server skipped {n} messages.",
@@ -121,6 +122,7 @@ register({
     "page.waiting": "Getrennt",
     "page.lost": "Die Verbindung zum Server ist unterbrochen. Das Gezeigte ist von vorher.",
     "page.refused": "Der Server weist diese Seite ab: {why}",
+    "page.full": "Der Server hat für diese Seite keinen Platz mehr. Er wird von selbst ab und zu wieder gefragt.",
     "page.slow": {
       one: "Diese Seite war zu langsam: Der Server ließ {n} Nachricht aus.",
       other: "Diese Seite war zu langsam: Der Server ließ {n} Nachrichten aus.",
