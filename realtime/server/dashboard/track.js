@@ -43,7 +43,7 @@ export class Track {
   /** Whether the server still knows it. */
   known = true;
 
-  /** Stands for the segment that began before anything is known. @type {Stretch | null} */
+  /** Stands for a segment whose beginning nobody told the page. @type {Stretch | null} */
   #guess = null;
   #origin = null;
   #seq = -1;
@@ -147,19 +147,22 @@ export class Track {
       this.points.splice(this.indexAt(at));
       this.stretches = this.stretches.filter(({ from }) => from < at);
     }
-    if (!sameRun) this.#close(this.points.at(-1)?.at ?? at);
+    const before = this.points.at(-1);
+    const follows = before !== undefined && at - before.at < 1.5 * this.hop_ms;
+    // What ended in between may never be told: the server forgets too.
+    if (!sameRun || !follows) this.#close(before?.at ?? at);
+    const isNext = message.seq === (sameRun ? this.#seq + 1 : 0);
     [this.#origin, this.#seq, this.#end_s] = [origin, message.seq, message.end_s];
-    if (!this.stretches.length) {
+    if (!this.stretches.length || (!isNext && !this.#open)) {
       this.#guess = { label: message.label, from: at - this.hop_ms, to: null, probability: message.probability };
       this.stretches.push(this.#guess);
     }
-    const before = this.points.at(-1);
     this.points.push({
       at,
       label: message.label,
       probability: message.probability,
       shares: Float32Array.from(this.labels, (label) => message.smoothed[label] ?? 0),
-      follows: before !== undefined && at - before.at < 1.5 * this.hop_ms,
+      follows,
       arousal: message.arousal ?? null,
       valence: message.valence ?? null,
       intensity: message.intensity ?? null,
@@ -174,12 +177,16 @@ export class Track {
     const from = this.#origin + 1000 * start_s;
     const to = end_s === null ? null : this.#origin + 1000 * end_s;
     const known = this.stretches.findLast((stretch) => Math.abs(stretch.from - from) <= ROUNDING_MS);
+    const guess = this.#guess;
+    this.#guess = null;
+    // It is the one that was guessed, wherever it began.
+    if (guess && guess !== known && from <= guess.from + this.hop_ms) {
+      this.stretches = this.stretches.filter((stretch) => stretch !== guess);
+    }
     if (known) {
       Object.assign(known, { label, to, probability });
       return;
     }
-    if (this.#guess && from <= this.#guess.from + this.hop_ms) this.stretches = [];
-    this.#guess = null;
     this.#close(from);
     this.stretches.push({ label, from, to, probability });
   }
@@ -196,8 +203,12 @@ export class Track {
     else this.conditions.splice(behind + 1, n_after, { state, detail, from, level_dbfs });
   }
 
+  get #open() {
+    return this.stretches.findLast(({ to }) => to === null);
+  }
+
   #close(date) {
-    const open = this.stretches.findLast(({ to }) => to === null);
+    const open = this.#open;
     if (open) open.to = Math.max(open.from, date);
   }
 }

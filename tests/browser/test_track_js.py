@@ -1,0 +1,118 @@
+"""What the page knows of a stream, from messages alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from realtime.server.server import EventServer
+    from tests.browser.conftest import OpenPage
+
+BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
+RATE = 16_000
+TAKE = """async ([messages, heard, trimmedAt]) => {
+  const { Track } = await import("/track.js");
+  const track = new Track("kitchen", ["happy", "sad"], 500, 16000);
+  for (const message of messages) track.take(message, heard);
+  if (trimmedAt !== null) track.trim(trimmedAt);
+  const { points, stretches, conditions, hop_ms } = track;
+  return { points, stretches, conditions, hop_ms };
+}"""
+
+
+@pytest.fixture
+def page(server: EventServer, open_page: OpenPage) -> Page:
+    return open_page(server.page_url)
+
+
+def take(page: Page, messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what a track knows after these messages."""
+    found: dict[str, Any] = page.evaluate(TAKE, [messages, milliseconds(0), None])
+    return found
+
+
+def milliseconds(at_s: float) -> float:
+    return 1000 * (BEGAN.timestamp() + at_s)
+
+
+def date(at_s: float) -> str:
+    return (BEGAN + timedelta(seconds=at_s)).isoformat().replace("+00:00", "Z")
+
+
+def prediction(seq: int, end_s: float, label: str = "happy") -> dict[str, Any]:
+    return {
+        "type": "prediction",
+        "seq": seq,
+        "start_s": max(0, end_s - 3),
+        "end_s": end_s,
+        "time": date(end_s),
+        "label": label,
+        "probability": 0.8,
+        "smoothed": {label: 0.8},
+        "level_dbfs": -24,
+    }
+
+
+def segment(label: str, start_s: float, end_s: float | None = None) -> dict[str, Any]:
+    return {"type": "segment", "label": label, "start_s": start_s, "end_s": end_s, "probability": 0.8}
+
+
+def status(state: str, since_s: float, at_s: float) -> dict[str, Any]:
+    return {
+        "type": "status",
+        "state": state,
+        "detail": "",
+        "since_s": since_s,
+        "at_s": at_s,
+        "time": date(at_s),
+        "level_dbfs": -55,
+        "sent": date(at_s),
+    }
+
+
+def stretches(found: dict[str, Any]) -> list[tuple[str, float, float | None]]:
+    """Return label, beginning and end of each stretch, in seconds of the stream."""
+    return [
+        (
+            stretch["label"],
+            (stretch["from"] - milliseconds(0)) / 1000,
+            None if stretch["to"] is None else (stretch["to"] - milliseconds(0)) / 1000,
+        )
+        for stretch in sorted(found["stretches"], key=lambda stretch: float(stretch["from"]))
+    ]
+
+
+SPOKEN = [
+    prediction(0, 0.5),
+    segment("happy", 0),
+    *[prediction(seq, (seq + 1) / 2) for seq in range(1, 20)],
+]
+"""Ten seconds of one emotion, which goes on."""
+
+
+def test_a_segment_whose_end_was_missed_ends_where_it_was_last_heard(page: Page) -> None:
+    after = [prediction(1400, 700.5, "sad"), prediction(1401, 701, "sad")]
+    assert stretches(take(page, SPOKEN + after)) == [("happy", 0, 10), ("sad", 700, None)]
+    # The next one tells when it ended, and so does the one that was missed.
+    after += [prediction(1402, 701.5), segment("sad", 650, 701), segment("happy", 701)]
+    assert stretches(take(page, SPOKEN + after)) == [("happy", 0, 10), ("sad", 650, 701), ("happy", 701, None)]
+
+
+def test_a_segment_that_went_on_all_the_while_is_one(page: Page) -> None:
+    after = [prediction(1400, 700.5), prediction(1401, 701, "sad"), segment("happy", 0, 700.5)]
+    assert stretches(take(page, SPOKEN + after)) == [("happy", 0, 700.5)]
+
+
+def test_a_pause_is_no_part_of_a_stretch(page: Page) -> None:
+    after = [segment("happy", 0, 10), status("silent", 10, 10), prediction(20, 20.5), segment("happy", 20)]
+    assert stretches(take(page, SPOKEN + after)) == [("happy", 0, 10), ("happy", 20, None)]
+
+
+def test_a_stream_that_began_anew_meanwhile(page: Page) -> None:
+    anew = [{**prediction(seq, seq / 2), "time": date(700 + seq / 2)} for seq in (100, 101)]
+    assert stretches(take(page, SPOKEN + anew)) == [("happy", 0, 10), ("happy", 749.5, None)]
