@@ -17,7 +17,7 @@ BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RATE = 16_000
 TAKE = """async ([messages, heard, trimmedAt]) => {
   const { Track } = await import("/track.js");
-  const track = new Track("kitchen", ["happy", "sad"], 500, 16000);
+  const track = new Track("kitchen", ["happy", "sad"], 16000);
   for (const message of messages) track.take(message, heard);
   if (trimmedAt !== null) track.trim(trimmedAt);
   const { points, stretches, conditions, hop_ms } = track;
@@ -116,3 +116,23 @@ def test_a_pause_is_no_part_of_a_stretch(page: Page) -> None:
 def test_a_stream_that_began_anew_meanwhile(page: Page) -> None:
     anew = [{**prediction(seq, seq / 2), "time": date(700 + seq / 2)} for seq in (100, 101)]
     assert stretches(take(page, SPOKEN + anew)) == [("happy", 0, 10), ("happy", 749.5, None)]
+
+
+@pytest.mark.parametrize("hop_s", [0.25, 0.5, 1, 4])
+def test_the_hop_is_the_streams_own(page: Page, hop_s: float) -> None:
+    found = take(page, [prediction(seq, (seq + 1) * hop_s) for seq in range(5)])
+    assert found["hop_ms"] == pytest.approx(1000 * hop_s)
+    assert [point["follows"] for point in found["points"]] == [False, True, True, True, True]
+
+
+def test_a_pause_is_not_taken_for_the_hop(page: Page) -> None:
+    found = take(page, [prediction(0, 1), prediction(1, 11), prediction(2, 12), prediction(3, 13)])
+    assert found["hop_ms"] == 1000
+    assert [point["follows"] for point in found["points"]] == [False, False, True, True]
+
+
+def test_a_stream_that_begins_anew_may_have_a_longer_hop(page: Page) -> None:
+    anew = [{**prediction(seq, seq + 1), "time": date(20 + seq)} for seq in range(4)]
+    found = take(page, SPOKEN + anew)
+    assert found["hop_ms"] == 1000
+    assert [point["follows"] for point in found["points"][-4:]] == [False, True, True, True]

@@ -106,8 +106,8 @@ class Live {
   #cardOf(name) {
     let card = this.#cards.get(name);
     if (!card) {
-      const { labels, hop_s, sample_rate } = this.#hello;
-      const track = new Track(name, labels, 1000 * hop_s, sample_rate);
+      const { labels, sample_rate } = this.#hello;
+      const track = new Track(name, labels, sample_rate);
       track.heard = Date.now();
       track.known = this.#hello.streams.includes(name);
       card = new Card(track, this.shared, () => this.#redraw(card));

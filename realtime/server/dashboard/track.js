@@ -42,23 +42,26 @@ export class Track {
   revision = 0;
   /** Whether the server still knows it. */
   known = true;
+  /** From one prediction to the next; 0 before there are two: nobody tells, and streams differ. */
+  hop_ms = 0;
 
   /** Stands for a segment whose beginning nobody told the page. @type {Stretch | null} */
   #guess = null;
   #origin = null;
   #seq = -1;
   #end_s = 0;
+  /** Where the present run began, and whether its hop is known: it may have a longer one than the run before it. */
+  #runFrom = 0;
+  #isLearnt = false;
 
   /**
    * @param {string} name
    * @param {string[]} labels
-   * @param {number} hop_ms  from one prediction to the next
    * @param {number} sample_rate  of what `dropped` counts, in Hz
    */
-  constructor(name, labels, hop_ms, sample_rate) {
+  constructor(name, labels, sample_rate) {
     this.name = name;
     this.labels = labels;
-    this.hop_ms = hop_ms;
     this.sample_rate = sample_rate;
   }
 
@@ -137,9 +140,8 @@ export class Track {
     const sameRun = this.#origin !== null && Math.abs(origin - this.#origin) <= ROUNDING_MS;
     // Told twice, when a connection is resumed.
     if (sameRun && message.seq <= this.#seq) return;
-    if (sameRun && message.seq === this.#seq + 1) {
-      this.hop_ms = Math.min(this.hop_ms, Math.max(1, 1000 * (message.end_s - this.#end_s)));
-    }
+    if (!sameRun) [this.#runFrom, this.#isLearnt] = [at, false];
+    else if (message.seq === this.#seq + 1) this.#learnHop(1000 * (message.end_s - this.#end_s));
     const last = this.points.at(-1);
     if (last && at <= last.at) {
       // The server's clock was set back: what it said before would lie upon what it says now.
@@ -148,7 +150,7 @@ export class Track {
       this.stretches = this.stretches.filter(({ from }) => from < at);
     }
     const before = this.points.at(-1);
-    const follows = before !== undefined && at - before.at < 1.5 * this.hop_ms;
+    const follows = this.#follows(at, before);
     // What ended in between may never be told: the server forgets too.
     if (!sameRun || !follows) this.#close(before?.at ?? at);
     const isNext = message.seq === (sameRun ? this.#seq + 1 : 0);
@@ -169,6 +171,24 @@ export class Track {
       level_dbfs: message.level_dbfs,
       latency_ms: message.latency_ms,
     });
+  }
+
+  /** Two predictions in a row are a hop apart, but for those that have a pause between them. @param {number} apart_ms */
+  #learnHop(apart_ms) {
+    const apart = Math.max(1, apart_ms);
+    const isKnown = Math.abs(apart - this.hop_ms) <= ROUNDING_MS || (this.#isLearnt && apart > this.hop_ms);
+    this.#isLearnt = true;
+    if (isKnown) return;
+    this.hop_ms = apart;
+    this.revision += 1;
+    // What followed by a longer one does not any more.
+    for (let i = this.points.length - 1; i > 0 && this.points[i].at > this.#runFrom; i--) {
+      this.points[i].follows = this.#follows(this.points[i].at, this.points[i - 1]);
+    }
+  }
+
+  #follows(at, before) {
+    return before !== undefined && at - before.at < 1.5 * this.hop_ms;
   }
 
   #takeSegment({ label, start_s, end_s, probability }) {
