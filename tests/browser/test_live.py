@@ -336,3 +336,43 @@ def test_many_streams_can_be_searched_pinned_and_cleared_away(
     card(page, "room 3").locator(".remove").click()
     card(page, "room 3").wait_for(state="detached")
     expect(page.locator(".card")).to_have_count(11)
+
+
+def test_what_stopped_an_hour_ago_is_taken_away_unless_it_is_pinned(
+    server: EventServer, open_page: OpenPage, make_speaker: MakeSpeaker
+) -> None:
+    clock = "const now = Date.now; window.ahead_min = 0; Date.now = () => now() + 60_000 * window.ahead_min;"
+    page = open_page(server.page_url, script=clock)
+    for name in ("kept", "gone"):
+        speaker = make_speaker(server, name, age_s=5)
+        speaker.tell(State.LISTENING)
+        speaker.say("happy", 2)
+        speaker.tell(State.STOPPED)
+        wait_for_text(card(page, name).locator(".state-name"), "Stopped")
+    card(page, "kept").locator(".pin").click()
+    page.mouse.move(0, 0)
+    # The page looks after what stopped now and then.
+    page.wait_for_timeout(600)
+    page.evaluate("window.ahead_min = 50")
+    page.wait_for_timeout(600)
+    expect(page.locator(".card")).to_have_count(2)
+    page.evaluate("window.ahead_min = 61")
+    card(page, "gone").wait_for(state="detached")
+    expect(card(page, "kept")).to_be_visible()
+
+
+def test_of_many_that_stopped_the_last_ones_are_kept(
+    server: EventServer, open_page: OpenPage, make_speaker: MakeSpeaker
+) -> None:
+    page = open_page(server.page_url)
+    for number in range(23):
+        speaker = make_speaker(server, f"room {number}", age_s=5)
+        speaker.tell(State.LISTENING)
+        speaker.tell(State.STOPPED)
+        if number == 2:
+            # Those that are seen to stop at once are as old as one another.
+            wait_for_text(card(page, "room 2").locator(".state-name"), "Stopped")
+            page.wait_for_timeout(600)
+    card(page, "room 0").wait_for(state="detached")
+    expect(page.locator(".card")).to_have_count(20)
+    expect(page.locator(".card .name").first).to_have_text("room 3", use_inner_text=True)

@@ -30,9 +30,13 @@ def page(server: EventServer, open_page: OpenPage) -> Page:
     return open_page(server.page_url)
 
 
-def take(page: Page, messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what a track knows after these messages."""
-    found: dict[str, Any] = page.evaluate(TAKE, [messages, milliseconds(0), None])
+def take(
+    page: Page, messages: list[dict[str, Any]], *, trimmed_after_s: float | None = None
+) -> dict[str, Any]:
+    """Return what a track knows after these messages, and so long after the last of them."""
+    heard = 0
+    trimmed = None if trimmed_after_s is None else heard + 1000 * trimmed_after_s
+    found: dict[str, Any] = page.evaluate(TAKE, [messages, heard, trimmed])
     return found
 
 
@@ -100,7 +104,8 @@ def test_a_segment_whose_end_was_missed_ends_where_it_was_last_heard(page: Page)
     assert stretches(take(page, SPOKEN + after)) == [("happy", 0, 10), ("sad", 700, None)]
     # The next one tells when it ended, and so does the one that was missed.
     after += [prediction(1402, 701.5), segment("sad", 650, 701), segment("happy", 701)]
-    assert stretches(take(page, SPOKEN + after)) == [("happy", 0, 10), ("sad", 650, 701), ("happy", 701, None)]
+    told = [("happy", 0, 10), ("sad", 650, 701), ("happy", 701, None)]
+    assert stretches(take(page, SPOKEN + after)) == told
 
 
 def test_a_segment_that_went_on_all_the_while_is_one(page: Page) -> None:
@@ -136,3 +141,22 @@ def test_a_stream_that_begins_anew_may_have_a_longer_hop(page: Page) -> None:
     found = take(page, SPOKEN + anew)
     assert found["hop_ms"] == 1000
     assert [point["follows"] for point in found["points"][-4:]] == [False, True, True, True]
+
+
+def test_what_is_older_than_an_hour_is_forgotten_without_news_too(page: Page) -> None:
+    assert len(take(page, SPOKEN, trimmed_after_s=3500)["points"]) == 20
+    found = take(page, SPOKEN, trimmed_after_s=3900)
+    assert found["points"] == []
+    assert found["stretches"] == []
+
+
+def test_of_a_silent_stream_too_an_hour_is_kept(page: Page) -> None:
+    states = [status(("silent", "no_signal")[i % 2], 60 * i, 60 * i) for i in range(200)]
+    conditions = take(page, states, trimmed_after_s=0)["conditions"]
+    # And the one that was there when the hour began.
+    assert len(conditions) == 61 + 1
+    assert conditions[-1]["from"] == milliseconds(60 * 199)
+    silent = [*SPOKEN, segment("happy", 0, 10), *[status("silent", 10, at) for at in range(10, 5000, 5)]]
+    found = take(page, silent, trimmed_after_s=0)
+    assert found["points"] == []
+    assert len(found["conditions"]) == 1

@@ -26,6 +26,12 @@ export class Announcer {
     else this.#pending.set(track.name, { track, state, what });
   }
 
+  /** Forget a stream. @param {string} name */
+  forget(name) {
+    this.#told.delete(name);
+    this.#pending.delete(name);
+  }
+
   /** Tell what is pending, if the last time is long enough ago. */
   tick() {
     if (!this.#pending.size || Date.now() - this.#last < PAUSE_MS) return;

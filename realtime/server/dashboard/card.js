@@ -39,6 +39,8 @@ export class Card {
   /** Whether it can be seen, and is worth drawing. */
   visible = true;
   pinned = false;
+  /** Since when the page sees it stopped, by the page's clock. @type {number | null} */
+  stoppedAt = null;
 
   /** @param {Track} track @param {Shared} shared @param {() => void} onResize */
   constructor(track, shared, onResize) {

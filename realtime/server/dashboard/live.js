@@ -13,6 +13,9 @@ const SPANS_MIN = [2, 10, 30, 60];
 const MANY = 5;
 /** What changes by itself, durations and the edge of the timelines, is looked after this often. */
 const TICK_MS = 250;
+/** Streams that stopped are shown for so long, but not more of them than this: a page on a wall is never left. */
+const STOPPED_MS = 3_600_000;
+const MOST_STOPPED = 20;
 /** A connection that brings nothing for so long may be dead without anybody knowing. */
 const DEAD_MS = 20_000;
 
@@ -136,9 +139,25 @@ class Live {
     this.root.querySelector(".spans input:checked").focus();
   }
 
+  /** Take away what stopped long ago, but for what somebody pinned, or points at. */
+  #clear() {
+    const date = Date.now();
+    const stopped = [...this.#cards.values()].filter((card) => {
+      card.stoppedAt = card.state === "stopped" ? (card.stoppedAt ?? date) : null;
+      return card.stoppedAt !== null && !card.pinned;
+    });
+    stopped.sort((a, b) => b.stoppedAt - a.stoppedAt);
+    const gone = stopped.filter(({ stoppedAt, element }, i) => {
+      return (i >= MOST_STOPPED || date - stoppedAt > STOPPED_MS) && !element.matches(":hover, :focus-within");
+    });
+    gone.forEach((card) => this.#forget(card));
+    if (gone.length) this.#arrange();
+  }
+
   #forget(card) {
     this.#cards.delete(card.track.name);
     this.#dirty.delete(card);
+    this.announcer.forget(card.track.name);
     this.seen.unobserve(card.element);
     card.element.remove();
   }
@@ -224,9 +243,11 @@ class Live {
   }
 
   #tick() {
+    // Without a connection nobody knows what stopped.
+    if (this.shared.connected) this.#clear();
     const live = [...this.#cards.values()].filter(({ state }) => state !== "stopped");
     for (const card of this.#cards.values()) {
-      card.track.trim();
+      card.track.trim(Date.now());
       // Durations count seconds; a timeline is drawn anew once it has moved by a pixel.
       const moved = Math.floor(card.edge * card.speed);
       const second = Math.floor(this.shared.now() / 1000);

@@ -47,6 +47,8 @@ export class Track {
 
   /** Stands for a segment whose beginning nobody told the page. @type {Stretch | null} */
   #guess = null;
+  /** The date of what was heard last, by the server's clock. */
+  #date = 0;
   #origin = null;
   #seq = -1;
   #end_s = 0;
@@ -94,22 +96,26 @@ export class Track {
   /** Take in a message of this stream. @param {object} message @param {number} heard  the page's date */
   take(message, heard) {
     this.heard = heard;
+    if (message.time) this.#date = Date.parse(message.time);
     if (message.dropped) this.lost_s += message.dropped / this.sample_rate;
     if (message.type === "prediction") this.#takePrediction(message);
     else if (message.type === "segment") this.#takeSegment(message);
     else if (message.type === "status") this.#takeStatus(message);
   }
 
-  /** Forget what is older than an hour. */
-  trim() {
-    const oldest = this.end - KEPT_MS;
+  /** Forget what is older than an hour. @param {number} date  now, by the page's clock */
+  trim(date) {
+    // The clocks may differ, but not in how long it is since something was heard.
+    const oldest = this.#date + (date - this.heard) - KEPT_MS;
     // Not one by one: that would move the whole hour each time.
-    if (this.points.length && this.points[0].at < oldest - KEPT_MS / 30) {
+    const late = oldest - KEPT_MS / 30;
+    if (this.points[0]?.at < late) {
       this.points.splice(0, this.indexAt(oldest));
-      this.stretches = this.stretches.filter(({ to }) => to === null || to >= oldest);
-      const begin = this.conditions.findLastIndex(({ from }) => from < oldest);
-      this.conditions.splice(0, Math.max(0, begin));
+      const end = this.points.at(-1)?.at ?? 0;
+      this.stretches = this.stretches.filter(({ to }) => (to ?? end) >= oldest);
     }
+    // The first one says what the stream did at the beginning of the hour, however long before that it began to.
+    if (this.conditions[1]?.from < late) this.conditions.splice(0, this.conditions.findLastIndex(({ from }) => from < oldest));
   }
 
   /** Return the index of the first point at `date` or later. @param {number} date */
