@@ -323,6 +323,8 @@ def test_without_a_stream_the_page_says_how_to_send_one(
 ) -> None:
     page = open_page(server.page_url)
     wait_for_text(page.locator(".empty"), f"tonewatch listen --to ws://127.0.0.1:{server.port}/audio")
+    # The running server has the port already: its own machine's microphone is one more sender.
+    wait_for_text(page.locator(".empty"), f"tonewatch listen --to {server.page_url}")
     shoot(page, "empty")
     page.locator(".empty a").click()
     expect(page.locator("#files")).to_be_visible()

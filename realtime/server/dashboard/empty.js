@@ -4,7 +4,6 @@ import { make, say } from "./dom.js";
 
 /** @param {HTMLElement} panel @param {import("./texts.js").Texts} texts */
 export function showEmpty(panel, texts) {
-  const { host } = location;
   const audio = new URL("./audio", location.href).href.replace("http", "ws");
   const here = panel.querySelector(".way-here");
   say(here, texts.t("live.empty-here"));
@@ -12,7 +11,7 @@ export function showEmpty(panel, texts) {
   here.onclick = () => document.getElementById("microphone").click();
   const ways = [
     ["live.empty-device", make("code", "", `tonewatch listen --to ${audio}`)],
-    ["live.empty-self", make("code", "", `tonewatch listen --serve ${host}`)],
+    ["live.empty-self", make("code", "", `tonewatch listen --to ${new URL("./", location.href)}`)],
     ["live.empty-program", texts.t("live.empty-program-how", { url: audio, schema: new URL("./asyncapi.json", location.href).pathname })],
   ];
   panel.querySelector("dl").replaceChildren(
