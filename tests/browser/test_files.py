@@ -391,6 +391,58 @@ def test_cancel_and_try_again(
     wait_until_done(page, 1)
 
 
+def test_many_files_are_cancelled_at_once(open_files: OpenFiles, complaints: Complaints) -> None:
+    complaints.cancels = True
+    n = 200
+    page = open_files()
+    n_looked_at = page.evaluate(
+        """(n) => {
+          const files = new DataTransfer();
+          for (let i = 0; i < n; i++) files.items.add(new File(["none"], `${i}.wav`));
+          const input = document.querySelector("#files input[multiple]:not([webkitdirectory])");
+          input.files = files.files;
+          input.dispatchEvent(new Event("change"));
+          let nLookedAt = 0;
+          const look = HTMLTableRowElement.prototype.querySelector;
+          HTMLTableRowElement.prototype.querySelector = function (selector) {
+            nLookedAt += 1;
+            return look.call(this, selector);
+          };
+          document.querySelector("#files .cancel-all").click();
+          HTMLTableRowElement.prototype.querySelector = look;
+          return nLookedAt;
+        }""",
+        n,
+    )
+    expect(page.locator("#files tr.cancelled")).to_have_count(n)
+    assert n_looked_at <= 2 * n
+
+
+def focused(page: Page) -> str:
+    """Return the name of what has the keyboard."""
+    name: str = page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.textContent.trim()")
+    return name
+
+
+def test_the_keyboard_stays_at_its_row(tmp_path: Path, open_files: OpenFiles) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.mp3").write_bytes(b"nothing of the kind" * 100)
+    page = open_files()
+    drop(page, *(tmp_path / f"{name}.mp3" for name in ("a", "b", "c")))
+    page.locator("#files tr.failed").nth(2).wait_for()
+    # It fails again: meanwhile there was another button.
+    page.get_by_role("button", name="Try b.mp3 again").press("Enter")
+    page.locator("#files tr.failed").nth(2).wait_for()
+    assert "b.mp3" in focused(page)
+    page.get_by_role("button", name="Remove b.mp3").press("Enter")
+    assert focused(page) == "Remove c.mp3"
+    page.keyboard.press("Enter")
+    assert focused(page) == "Remove a.mp3"
+    page.keyboard.press("Enter")
+    expect(page.locator("#files tr.job")).to_have_count(0)
+    assert focused(page) == "Choose files…"
+
+
 def test_server_that_comes_back(
     voice: FloatArray, tmp_path: Path, open_server: OpenServer, open_page: OpenPage, complaints: Complaints
 ) -> None:

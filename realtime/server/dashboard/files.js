@@ -39,9 +39,9 @@ class FilesView {
   #invitation = make("p", "drop-words");
   #complaint = make("p", "complaint");
   #count = make("p", "count");
-  #cancel = textButton("files.cancel-all", "button cancel-all", () => this.#jobs.forEach((job) => this.#cancelOne(job)));
+  #cancel = textButton("files.cancel-all", "button cancel-all", () => this.#cancelThese(this.#jobs));
   #content = make("select", "content");
-  #clear = textButton("files.clear", "button clear", () => this.#removeAll());
+  #clear = textButton("files.clear", "button clear", () => this.#remove(this.#jobs));
   #downloads;
   #live = make("p", "visually-hidden announcements");
   #frame = 0;
@@ -51,7 +51,7 @@ class FilesView {
     this.#queue = new Queue(AT_ONCE, (job) => job.run(options, () => this.#note(job)));
     const actions = {
       open: (job) => this.#open(job, true),
-      cancel: (job) => this.#cancelOne(job),
+      cancel: (job) => this.#cancelThese([job]),
       retry: (job) => this.#retry(job),
       remove: (job) => this.#remove([job]),
     };
@@ -160,8 +160,8 @@ class FilesView {
     if (wanted) this.#recording.focus();
   }
 
-  #cancelOne(job) {
-    job.cancel();
+  #cancelThese(jobs) {
+    jobs.forEach((job) => job.cancel());
     this.#render();
   }
 
@@ -172,15 +172,13 @@ class FilesView {
   }
 
   #remove(jobs) {
+    const gone = new Set(jobs);
     jobs.forEach((job) => job.cancel());
-    this.#jobs = this.#jobs.filter((job) => !jobs.includes(job));
-    if (jobs.includes(this.#recording.job)) this.#recording.show(null);
+    this.#jobs = this.#jobs.filter((job) => !gone.has(job));
+    if (gone.has(this.#recording.job)) this.#recording.show(null);
     this.#render();
-  }
-
-  #removeAll() {
-    this.#remove(this.#jobs);
-    this.#drop.querySelector("button").focus();
+    // The button that was pressed is hidden now.
+    if (!this.#jobs.length) this.#drop.querySelector("button").focus();
   }
 
   get #done() {

@@ -61,15 +61,23 @@ export class FileTable {
   /** Show these jobs, in this order unless another one is chosen. @param {Job[]} jobs @param {Job | null} opened */
   render(jobs, opened) {
     this.#opened = opened;
-    for (const job of this.#rows.keys()) {
-      if (jobs.includes(job)) continue;
-      this.#rows.get(job).row.remove();
+    const kept = new Set(jobs);
+    const held = this.#body.contains(document.activeElement) ? document.activeElement : null;
+    const place = held ? [...this.#body.rows].indexOf(held.closest("tr")) : -1;
+    for (const [job, { row }] of this.#rows) {
+      if (kept.has(job)) continue;
+      row.remove();
       this.#rows.delete(job);
     }
     for (const job of jobs) this.update(job);
     const rows = this.#sorted(jobs).map((job) => this.#rows.get(job).row);
     // Moved rows lose the focus: they stay where they are if their order is right.
-    if (rows.some((row, i) => this.#body.rows[i] !== row)) this.#body.replaceChildren(...rows);
+    if (rows.some((row, i) => this.#body.rows[i] !== row)) {
+      this.#body.replaceChildren(...rows);
+      held?.focus();
+    }
+    // Whoever removes one row after the other does not begin at the top of the page each time.
+    if (held && !this.#body.contains(document.activeElement)) focusOn(this.#body.rows[Math.min(place, rows.length - 1)], held.dataset.action);
   }
 
   /** Write everything anew, after a change of language or theme. */
@@ -109,8 +117,10 @@ export class FileTable {
     const texts = this.#texts;
     row.className = `job ${job.state}`;
     row.classList.toggle("opened", job === this.#opened);
+    const held = row.contains(document.activeElement) ? document.activeElement.dataset.action : null;
     const length = make("td", "number", job.duration_s ? texts.duration(job.duration_s) : "");
     row.replaceChildren(this.#name(job), length, ...this.#outcome(job), make("td", "row-actions", ...this.#buttons(job)));
+    if (held) focusOn(row, held);
   }
 
   #name(job) {
@@ -119,6 +129,7 @@ export class FileTable {
     if (job.state === "done") {
       const button = make("button", "link", job.path);
       button.type = "button";
+      button.dataset.action = "open";
       button.addEventListener("click", () => this.#actions.open(job));
       cell.append(button);
     } else {
@@ -169,6 +180,7 @@ export class FileTable {
     const button = (action, sign) => {
       const element = make("button", "button icon");
       element.type = "button";
+      element.dataset.action = action;
       element.ariaLabel = element.title = this.#texts.t(`files.${action}`, { name: job.path });
       element.append(signOf(sign));
       element.addEventListener("click", () => this.#actions[action](job));
@@ -200,4 +212,9 @@ export class FileTable {
       return down ? -order : order;
     });
   }
+}
+
+/** Give the keyboard a row's button, or what there is instead of it. @param {HTMLTableRowElement | undefined} row @param {string} action */
+function focusOn(row, action) {
+  (row?.querySelector(`[data-action="${action}"]`) ?? row?.querySelector(".row-actions button"))?.focus();
 }
