@@ -63,7 +63,7 @@ export function connect(url, { onMessage, onState = () => {}, token = null, sinc
       // A server that takes nobody more says so on a connection too, and is not to be asked again at once.
       if (message.type === "hello") delayS = FIRST_DELAY_S;
       else if (message.code === "at_capacity") delayS = LAST_DELAY_S;
-      cursor = message.sent ?? cursor;
+      if (!message.fatal) cursor = message.sent ?? cursor; // of what came before a refusal nothing was sent
       onMessage(message);
     };
   }
