@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 BLOCK_S = 0.1
 """Seconds of audio that are read, and handed over, at a time."""
 
+_MOST_FRAMES = 2**40
+"""A header that says more does not know: libsndfile says 2**63 - 1 of a FLAC that was written to a pipe."""
+
 _FORMATS = "WAV, FLAC, OGG (Vorbis or Opus), MP3, AIFF, AU, CAF and what else libsndfile reads"
 
 
@@ -32,7 +35,8 @@ class FileSource:
     """Read any file that libsndfile reads, in blocks, mixed to mono and resampled.
 
     A file that ends before its header says so, or that is damaged, gives what can be decoded; a last chunk
-    then counts what is missing and says why. Samples that are not finite numbers are passed on.
+    then counts what is missing and says why; where the header does not tell the length, damage counts as one
+    sample. Samples that are not finite numbers are passed on.
 
     Parameters
     ----------
@@ -106,12 +110,12 @@ class FileSource:
         resampler = self._resampler
         n_block = max(1, int(BLOCK_S * file.samplerate))
         n_read = 0
-        reason = "the file ends early"
+        is_damaged = False
         while True:
             try:
                 block: FloatArray = file.read(n_block, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError:
-                reason = "the rest is damaged"
+                is_damaged = True
                 break
             if not len(block):
                 break
@@ -124,11 +128,18 @@ class FileSource:
         tail = resampler.finish()
         if len(tail):
             yield Chunk(tail)
-        n_missing = file.frames - n_read
-        if n_missing > _header_tolerance(file):
+        read_s = n_read / file.samplerate
+        if file.frames <= _MOST_FRAMES:
+            n_missing = file.frames - n_read
+            is_short = n_missing > _header_tolerance(file)
+            announced = f"{file.frames / file.samplerate:.2f} s announced"
+        else:
+            # How much is behind the damage nobody knows; that something is, is told.
+            n_missing, is_short, announced = 1, is_damaged, "an unknown length"
+        if is_short:
             dropped = max(1, round(n_missing * self.sample_rate / file.samplerate))
-            read_s, announced_s = n_read / file.samplerate, file.frames / file.samplerate
-            detail = f"{self.name}: {read_s:.2f} s read of {announced_s:.2f} s announced; {reason}"
+            reason = "the rest is damaged" if is_damaged else "the file ends early"
+            detail = f"{self.name}: {read_s:.2f} s read of {announced}; {reason}"
             yield Chunk(np.zeros(0, dtype=np.float32), dropped, detail=detail)
 
 

@@ -186,6 +186,36 @@ def test_damaged_file_counts_what_is_missing(tmp_path: Path) -> None:
     assert "damaged" in chunks[-1].detail
 
 
+def forget_length(path: Path) -> None:
+    """Make a FLAC file look as if it was written to a pipe: its header does not know how long it is."""
+    data = bytearray(path.read_bytes())
+    # STREAMINFO begins at byte 8; the number of samples is its 36 bits from bit 108 on.
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+
+
+def test_nothing_is_missing_from_a_file_of_unknown_length(tmp_path: Path) -> None:
+    path = tmp_path / "piped.flac"
+    soundfile.write(path, noise(96_000), 48_000)
+    expected, _ = read(path, 16_000)
+    forget_length(path)
+    samples, chunks = read(path, 16_000)
+    assert samples.tobytes() == expected.tobytes()
+    assert [chunk.dropped for chunk in chunks] == [0] * len(chunks)
+
+
+def test_damage_in_a_file_of_unknown_length_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "piped.flac"
+    soundfile.write(path, noise(96_000), 48_000)
+    forget_length(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    samples, chunks = read(path, 16_000)
+    assert 10_000 < len(samples) < 20_000
+    assert chunks[-1].dropped == 1
+    assert chunks[-1].detail.endswith("s read of an unknown length; the rest is damaged")
+
+
 def test_only_a_header(tmp_path: Path) -> None:
     path = tmp_path / "clip.flac"
     soundfile.write(path, noise(96_000), 48_000)
