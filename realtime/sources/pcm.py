@@ -96,7 +96,7 @@ class PcmSource:
     sample_format
         One of `SAMPLE_BYTES`.
     channels
-        Number of channels of the stream; chunks hold their mean.
+        Number of channels of the stream, of which chunks hold what `StreamResampler` makes of them.
     live
         Whether the samples come as time passes; otherwise a stream that gives nothing is waited for. A live
         one is read in a thread: it may take one block more than it yields.

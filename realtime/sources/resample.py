@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from realtime.sources.downmix import Downmixer
+
 if TYPE_CHECKING:
     from soxr import ResampleStream  # type: ignore[import-untyped]
 
@@ -16,7 +18,7 @@ class StreamResampler:
     """Turn a stream of any rate and number of channels into a mono stream at another rate.
 
     The output is bitwise the same however the input is cut into pushes: soxr's filter keeps its own
-    blocks, and channels are added one after the other. Equal rates pass through unchanged, bit for bit.
+    blocks, and so does what makes channels one. Equal rates pass through unchanged, bit for bit.
 
     soxr's linear-phase filter (quality HQ) works in blocks, so output comes in bursts and lags behind the
     input: by 21 ms on average and at most 40 ms from 44.1 or 48 kHz, at most 60 ms from 16 or 32 kHz,
@@ -28,7 +30,8 @@ class StreamResampler:
     from_rate, to_rate
         Samples per second of the input and of the output, in Hz.
     channels
-        Number of channels of the input; the output is their mean.
+        Number of channels of the input; the output is their mean, or the loudest where they cancel each
+        other out, as `Downmixer` has it.
 
     Raises
     ------
@@ -48,6 +51,7 @@ class StreamResampler:
             import soxr  # noqa: PLC0415 - loaded when first needed
 
             self._soxr = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
+        self._downmixer = Downmixer(from_rate, channels) if channels > 1 else None
         self._n_in = 0
         self._n_out = 0
 
@@ -90,9 +94,9 @@ class StreamResampler:
         np.ndarray [shape=(m,), dtype=float32]
             Mono, at `to_rate`; may be empty.
         """
-        if self._n_in == 0:
-            return np.zeros(0, dtype=np.float32)
-        tail = self._resample(np.zeros(0, dtype=np.float32), last=True)
+        tail: FloatArray = np.zeros(0, dtype=np.float32)
+        if self._n_in:
+            tail = self._resample(tail, last=True)
         self.reset()
         return tail
 
@@ -100,6 +104,8 @@ class StreamResampler:
         """Forget everything pushed so far."""
         if self._soxr is not None:
             self._soxr.clear()
+        if self._downmixer is not None:
+            self._downmixer.reset()
         self._n_in = self._n_out = 0
 
     def _mix(self, samples: FloatArray) -> FloatArray:
@@ -108,15 +114,9 @@ class StreamResampler:
             raise ValueError(f"samples have {channels} channels; wanted {self.channels}")
         if samples.ndim == 1:
             return np.ascontiguousarray(samples, dtype=np.float32)
-        mono: FloatArray = np.array(samples[:, 0], dtype=np.float32)
-        # `mean` may add in another order for other shapes, which would change the last bit. What becomes
-        # of infinite samples is no business of the mixer.
-        with np.errstate(invalid="ignore", over="ignore"):
-            for channel in range(1, channels):
-                mono += samples[:, channel]
-        if channels > 1:
-            mono /= np.float32(channels)
-        return mono
+        if self._downmixer is None:
+            return np.array(samples[:, 0], dtype=np.float32)
+        return self._downmixer.push(samples)
 
     def _resample(self, mono: FloatArray, *, last: bool = False) -> FloatArray:
         assert self._soxr is not None
