@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from realtime.types import SILENCE_DBFS, State
+from realtime.types import CLIPPED_FROM, SILENCE_DBFS, State
 
 if TYPE_CHECKING:
     from realtime.features import FeatureSpec
-    from realtime.types import FloatArray
+    from realtime.types import BoolArray, FloatArray
 
 HARMONIC_FROM = 0.75
 """Frames of this harmonicity and more are taken for voiced."""
@@ -23,8 +23,6 @@ STEADY_WITHIN_DB = 2.5
 """A window whose level varies by no more than this (standard deviation) is hum, a tone or an engine."""
 LOUDEST_SHARE = 0.05
 """The loudest frames of a window, so many of it, count as no louder than the next: claps are short."""
-CLIPPED_FROM = 0.99
-"""Samples of this magnitude and more count as clipped."""
 CLIPPED_SHARE = 0.005
 """A window with more clipped samples than this is distorted."""
 
@@ -73,7 +71,7 @@ class Signal:
     constant
         All samples have one value: nothing is connected, or it is switched off.
     clipped
-        Share of the samples at full scale.
+        Share of the samples at full scale, in any channel where there were several.
     """
 
     level_dbfs: float
@@ -100,15 +98,20 @@ class SignalMeter:
     def reset(self) -> None:
         """Forget everything."""
         self._pending = np.empty(0, dtype=np.float32)
+        self._pending_clipped = np.empty(0, dtype=np.bool_)
         # Per block: lowest and highest sample, sum of squares, number of clipped samples.
         self._measures = np.empty((0, 4))
 
-    def push(self, samples: FloatArray) -> None:
-        """Take samples [shape=(n,)], any number."""
+    def push(self, samples: FloatArray, clipped: BoolArray | None = None) -> None:
+        """Take samples [shape=(n,)], any number, and which of them are clipped, as a `Chunk` has it."""
+        if clipped is None:
+            clipped = np.abs(samples) >= CLIPPED_FROM
         if len(self._pending):
             samples = np.concatenate((self._pending, samples))
+            clipped = np.concatenate((self._pending_clipped, clipped))
         n_whole = len(samples) // self._block * self._block
         self._pending = samples[n_whole:].copy()
+        self._pending_clipped = clipped[n_whole:].copy()
         if n_whole:
             blocks = samples[:n_whole].reshape(-1, self._block)
             wide = blocks.astype(np.float64)
@@ -117,7 +120,7 @@ class SignalMeter:
                     blocks.min(axis=1),
                     blocks.max(axis=1),
                     np.einsum("ij,ij->i", wide, wide),
-                    np.count_nonzero(np.abs(blocks) >= CLIPPED_FROM, axis=1),
+                    np.count_nonzero(clipped[:n_whole].reshape(blocks.shape), axis=1),
                 ),
                 axis=1,
             )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from realtime.activity import Signal
     from realtime.features import FeatureSpec, FeatureWindow
     from realtime.speaker import Adaptation
-    from realtime.types import Event, FloatArray, Judgement, Smoothing
+    from realtime.types import BoolArray, Event, FloatArray, Judgement, Smoothing
 
 LARGEST_SAMPLE = 65_536.0
 """Samples beyond this are no audio, not even audio that was scaled wrongly: they count as lost."""
@@ -146,11 +146,14 @@ class Recognizer:
         Raises
         ------
         SourceError
-            Where the samples are no floating-point numbers, or have more than one dimension.
+            Where the samples are no floating-point numbers, or have more than one dimension, or as many
+            are not told to be clipped or not.
         """
         if not isinstance(chunk, Chunk):
             chunk = Chunk(chunk)
         _check_samples(chunk.samples)
+        if chunk.clipped is not None and chunk.clipped.shape != chunk.samples.shape:
+            raise SourceError(f"clipped has the shape {chunk.clipped.shape}; wanted {chunk.samples.shape}")
         if chunk.started is not None and chunk.started != self.stream.date(0):
             self.stream = self._segments.stream = replace(self.stream, redated=chunk.started)
         events: list[Event] = []
@@ -160,8 +163,11 @@ class Recognizer:
             events += self._lose(chunk.dropped, chunk.detail or "the source lost samples", chunk.state)
         if chunk.state not in PREDICTING:
             return events + self._tell(chunk.state, chunk.detail)
+        begin = 0
         for samples, n_lost in _split_valid(chunk.samples):
-            events += self._feed(samples, chunk.queued_s)
+            clipped = None if chunk.clipped is None else chunk.clipped[begin : begin + len(samples)]
+            events += self._feed(samples, chunk.queued_s, clipped)
+            begin += len(samples) + n_lost
             if n_lost:
                 events += self._lose(n_lost, "samples that are no audio: not a number, infinite, or huge")
         return events
@@ -192,14 +198,15 @@ class Recognizer:
         detail = f"broken off: the last {rest_s:.2g} s are in no window" if n_rest else "the stream has ended"
         return [*self._segments.close(), self._enter(State.STOPPED, detail)]
 
-    def _feed(self, samples: FloatArray, queued_s: float) -> list[Event]:
+    def _feed(self, samples: FloatArray, queued_s: float, clipped: BoolArray | None = None) -> list[Event]:
         events: list[Event] = []
         while len(samples):
             # Up to the next window and no further, so that the meter has measured just that window.
             part = samples[: max(1, self._extractor.n_until_due)]
             samples = samples[len(part) :]
             self._position.index += len(part)
-            self._meter.push(part)
+            self._meter.push(part, None if clipped is None else clipped[: len(part)])
+            clipped = None if clipped is None else clipped[len(part) :]
             before = self._now()
             windows = self._extractor.push(part)
             self._position.features_s += self._now() - before

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 """Every emotion a model may know, in the order used everywhere."""
@@ -52,6 +53,8 @@ PREDICTING = frozenset({State.LISTENING, State.CLIPPING})
 SILENCE_DBFS = -120.0
 """The level that digital silence is given, since its logarithm has no end, and JSON no infinity."""
 
+CLIPPED_FROM = 0.99
+"""Samples of this magnitude and more count as clipped."""
 
 LONGEST_VOTE = 10_000
 """Windows that may vote together at the most: more than an hour of them, all counted at every hop."""
@@ -137,6 +140,9 @@ class Chunk:
         Why `state` is not `LISTENING`, for people.
     started
         Date of the stream's first sample, as it is known by now; None where the source does not tell.
+    clipped : np.ndarray [shape=(n,), dtype=bool] or None
+        Which of the samples were clipped in a channel before channels were mixed, after which nobody can
+        tell; None where there is nothing to know but the samples themselves.
     """
 
     samples: FloatArray
@@ -145,6 +151,7 @@ class Chunk:
     state: State = State.LISTENING
     detail: str = ""
     started: datetime | None = None
+    clipped: BoolArray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -95,11 +96,7 @@ class FileSource:
         for chunk in self._read():
             n_due += len(chunk.samples)
             due_s = start_s + n_due / self.sample_rate
-            yield (
-                chunk
-                if self.fast
-                else Chunk(chunk.samples, chunk.dropped, _wait_until(due_s), chunk.state, chunk.detail)
-            )
+            yield chunk if self.fast else replace(chunk, queued_s=_wait_until(due_s))
 
     def _read(self) -> Iterator[Chunk]:
         import soundfile  # noqa: PLC0415 - loaded when first needed
@@ -122,12 +119,12 @@ class FileSource:
             n_read += len(block)
             samples = resampler.push(block)
             if len(samples):
-                yield Chunk(samples)
+                yield Chunk(samples, clipped=resampler.clipped)
         if not n_read:
             raise SourceError(f"{self.path} cannot be decoded: it is damaged, or only its header is there")
         tail = resampler.finish()
         if len(tail):
-            yield Chunk(tail)
+            yield Chunk(tail, clipped=resampler.clipped)
         read_s = n_read / file.samplerate
         if file.frames <= _MOST_FRAMES:
             n_missing = file.frames - n_read

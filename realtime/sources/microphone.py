@@ -293,14 +293,14 @@ class MicrophoneSource:
         queued_s = read.waited_s + self._resampler.pending_s
         samples = self._resampler.push(read.samples)
         if len(samples) or dropped:
-            yield Chunk(samples, dropped, queued_s)
+            yield Chunk(samples, dropped, queued_s, clipped=self._resampler.clipped)
 
     def _finish(self, waited_s: float) -> Iterator[Chunk]:
         """Yield the end of what was heard before a gap."""
         queued_s = waited_s + self._resampler.pending_s
         tail = self._resampler.finish()
         if len(tail):
-            yield Chunk(tail, queued_s=queued_s)
+            yield Chunk(tail, queued_s=queued_s, clipped=self._resampler.clipped)
 
     def _outage(self, state: State, detail: str) -> Chunk:
         return Chunk(_NOTHING, self._lost.count(self._clock()), state=state, detail=detail)

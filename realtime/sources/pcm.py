@@ -193,7 +193,7 @@ class PcmSource:
             heard_s = now_s
             samples = self._resampler.push(frames)
             if len(samples):
-                yield Chunk(samples)
+                yield Chunk(samples, clipped=self._resampler.clipped)
         if not n_bytes:
             raise SourceError(
                 f"{self.name} ended without a single byte; did the program before the pipe fail? "
@@ -201,7 +201,7 @@ class PcmSource:
             )
         tail = self._resampler.finish()
         if len(tail):
-            yield Chunk(tail)
+            yield Chunk(tail, clipped=self._resampler.clipped)
         if rest:
             yield Chunk(
                 _NOTHING,
@@ -234,7 +234,7 @@ class PcmSource:
             # What was before a gap and what comes after it must not be blended.
             tail = self._resampler.finish()
             if len(tail):
-                yield Chunk(tail)
+                yield Chunk(tail, clipped=self._resampler.clipped)
             self._lost.begin(heard_s)
         n_lost = self._lost.count(self._clock())
         yield Chunk(_NOTHING, n_lost, state=State.NO_SIGNAL, detail=f"nothing comes from {self.name}")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from realtime.sources.downmix import Downmixer
+from realtime.types import CLIPPED_FROM
 
 if TYPE_CHECKING:
     from soxr import ResampleStream  # type: ignore[import-untyped]
 
-    from realtime.types import FloatArray
+    from realtime.types import BoolArray, FloatArray
 
 
 class StreamResampler:
@@ -54,11 +55,24 @@ class StreamResampler:
         self._downmixer = Downmixer(from_rate, channels) if channels > 1 else None
         self._n_in = 0
         self._n_out = 0
+        self._clipped: BoolArray | None = None
+        # Which samples of the input are clipped, from the one that the next of the output stands for.
+        self._clipped_in: BoolArray = np.zeros(0, dtype=np.bool_)
+        self._n_told = 0
 
     @property
     def pending_s(self) -> float:
         """Seconds of input whose output has not come out yet."""
         return max(0.0, self._n_in / self.from_rate - self._n_out / self.to_rate)
+
+    @property
+    def clipped(self) -> BoolArray | None:
+        """Which of the samples returned last were clipped in a channel [shape=(m,)]; None of one channel.
+
+        The mean of channels does not tell any more. An output sample is clipped where the input sample is
+        that it stands for, so that their share is the same at any rate.
+        """
+        return self._clipped
 
     def push(self, samples: FloatArray) -> FloatArray:
         """Take the next samples and return what can be said so far.
@@ -79,8 +93,12 @@ class StreamResampler:
             If the samples have another number of channels.
         """
         mono = self._mix(samples)
+        clipped = None if self._downmixer is None else (np.abs(samples) >= CLIPPED_FROM).any(axis=1)
         if self._soxr is None:
+            self._clipped = clipped
             return mono
+        if clipped is not None:
+            self._clipped_in = np.concatenate((self._clipped_in, clipped))
         self._n_in += len(mono)
         return self._resample(mono)
 
@@ -97,7 +115,9 @@ class StreamResampler:
         tail: FloatArray = np.zeros(0, dtype=np.float32)
         if self._n_in:
             tail = self._resample(tail, last=True)
+        clipped = None if self._clipped is None else self._clipped[: len(tail)]
         self.reset()
+        self._clipped = clipped
         return tail
 
     def reset(self) -> None:
@@ -106,7 +126,9 @@ class StreamResampler:
             self._soxr.clear()
         if self._downmixer is not None:
             self._downmixer.reset()
-        self._n_in = self._n_out = 0
+        self._n_in = self._n_out = self._n_told = 0
+        self._clipped = None
+        self._clipped_in = self._clipped_in[:0]
 
     def _mix(self, samples: FloatArray) -> FloatArray:
         channels = 1 if samples.ndim == 1 else samples.shape[1]
@@ -122,4 +144,17 @@ class StreamResampler:
         assert self._soxr is not None
         output: FloatArray = self._soxr.resample_chunk(mono, last=last)
         self._n_out += len(output)
+        if self._downmixer is not None:
+            self._clipped = self._take_clipped(len(output))
         return output
+
+    def _take_clipped(self, n_samples: int) -> BoolArray:
+        """Return which of the newest `n_samples` of the output are clipped, and forget what was before."""
+        indices = np.arange(self._n_out - n_samples, self._n_out) * self.from_rate // self.to_rate
+        # All of the input may be one sample shorter than all of the output.
+        last = max(0, self._n_in - 1)
+        clipped: BoolArray = self._clipped_in[np.minimum(indices, last) - self._n_told]
+        n_done = min(self._n_out * self.from_rate // self.to_rate, last) - self._n_told
+        self._clipped_in = self._clipped_in[n_done:]
+        self._n_told += n_done
+        return clipped

@@ -165,6 +165,17 @@ def test_the_meter_does_not_care_about_chunks(lengths: list[int]) -> None:
     assert whole.read().clipped == np.mean(np.abs(samples[12_000:]) >= 0.99)
 
 
+def test_the_meter_believes_what_it_is_told_of_clipping() -> None:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 8000).astype(np.float32)
+    clipped = np.arange(8000) % 50 == 0
+    meter = SignalMeter(8000, 400)
+    for begin in range(0, 8000, 333):
+        meter.push(samples[begin : begin + 333], clipped[begin : begin + 333])
+    assert meter.read().clipped == 0.02
+    meter.push(samples)
+    assert meter.read().clipped == 0
+
+
 def test_the_meter_knows_dead_inputs() -> None:
     meter = SignalMeter(8000, 400)
     meter.push(np.full(8000, 0.5, dtype=np.float32))

@@ -189,6 +189,28 @@ def test_a_distorted_voice_is_predicted_on_but_told() -> None:
     assert len(of(Prediction, events)) == 5
 
 
+@pytest.mark.parametrize("n_samples", [32_000, 1_000, 333])
+def test_what_was_clipped_before_channels_were_mixed_is_told(n_samples: int) -> None:
+    samples = 0.4 * voiced(2.0)
+    samples[7] = np.nan
+    clipped = np.zeros(32_000, dtype=np.bool_)
+    # One more than half a percent of the window that begins at 8,008, and of no window before.
+    clipped[20_008 : 20_008 + 81] = True
+    recognizer, events = fresh(), list[Event]()
+    for begin in range(0, 32_000, n_samples):
+        piece = slice(begin, begin + n_samples)
+        events += recognizer.push(Chunk(samples[piece], clipped=clipped[piece]))
+    assert states(events) == [State.STARTING, State.RECOVERING, State.LISTENING, State.CLIPPING]
+    (told,) = (e for e in events if isinstance(e, Status) and e.state is State.CLIPPING)
+    assert told.since == 24_008
+
+
+def test_what_is_clipped_is_told_of_every_sample() -> None:
+    chunk = Chunk(np.zeros(5, dtype=np.float32), clipped=np.zeros(4, dtype=np.bool_))
+    with pytest.raises(SourceError, match=r"clipped has the shape \(4,\); wanted \(5,\)"):
+        fresh().push(chunk)
+
+
 def test_a_window_that_spans_a_gap_is_never_predicted_on() -> None:
     recognizer = fresh()
     events = recognizer.push(voiced(1.3))

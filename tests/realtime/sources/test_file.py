@@ -123,6 +123,19 @@ def test_values_that_are_not_numbers_are_passed_on(tmp_path: Path) -> None:
     assert read(tmp_path / "bad.wav", 16_000)[0].tobytes() == samples.tobytes()
 
 
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+@pytest.mark.parametrize("fast", [True, False])
+def test_clipping_in_one_channel_is_told(tmp_path: Path, clock: FakeTime, rate: int, *, fast: bool) -> None:
+    samples = noise(rate, 2)
+    samples[rate // 2 :, 1] = 1.0
+    soundfile.write(tmp_path / "left.wav", samples, rate)
+    with FileSource(tmp_path / "left.wav", 16_000, fast=fast) as source:
+        flags = [chunk.clipped for chunk in source]
+    assert clock.slept_s == 0 or not fast
+    told = np.concatenate([np.zeros(0, dtype=np.bool_) if one is None else one for one in flags])
+    np.testing.assert_array_equal(np.flatnonzero(told), np.arange(8_000, 16_000))
+
+
 def test_name(tmp_path: Path) -> None:
     assert FileSource(tmp_path / "a.wav", 16_000).name == "a.wav"
     assert FileSource(str(tmp_path / "a.wav"), 16_000, name="kitchen").name == "kitchen"

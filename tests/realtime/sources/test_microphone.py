@@ -205,6 +205,15 @@ def test_device_runs_at_its_own_rate_and_is_mixed_down() -> None:
     np.testing.assert_allclose(samples[1_000:], expected[1_000:], atol=1e-3)
 
 
+def test_clipping_is_told_of_each_sample_before_channels_are_mixed() -> None:
+    backend = FakeSounddevice([FakeDevice("mic", rate=48_000, channels=2)])
+    with MicrophoneSource(16_000, backend=backend, clock=FakeClock()) as source:
+        backend.streams[0].send(np.repeat([0.0, -1.0], 24_000))
+        chunks = take(iter(source), 15_000)
+    told = np.concatenate([chunk.clipped for chunk in chunks if chunk.clipped is not None])
+    np.testing.assert_array_equal(told, np.arange(len(joined(chunks))) >= 8_000)
+
+
 @pytest.mark.parametrize(("allowed", "expected"), [((1, 2, 32), 2), ((32,), 32)])
 def test_of_many_channels_two_are_asked_for(allowed: tuple[int, ...], expected: int) -> None:
     backend = FakeSounddevice([FakeDevice("array", channels=32, allowed=allowed)])

@@ -71,6 +71,17 @@ def test_bitwise_what_libsndfile_reads(tmp_path: Path, sample_format: str, chann
     np.testing.assert_array_equal(mono, expected[:, 0] if channels == 1 else expected.sum(axis=1) / 2)
 
 
+def test_clipping_in_one_channel_is_told() -> None:
+    samples = np.zeros((24_000, 2), dtype="<i2")
+    samples[12_000:, 0] = -32_768
+    for rate in (48_000, 16_000):
+        chunks = read(io.BytesIO(samples.tobytes()), channels=2, from_rate=rate)
+        flags = [chunk.clipped for chunk in chunks if chunk.clipped is not None]
+        told = np.concatenate(flags)
+        assert len(told) == len(joined(chunks))
+        np.testing.assert_array_equal(np.flatnonzero(told), np.arange(len(told) // 2, len(told)))
+
+
 @given(lengths=st.lists(st.integers(1, 50), max_size=60), channels=st.integers(1, 3))
 @pytest.mark.parametrize("sample_format", SAMPLE_BYTES)
 @settings(max_examples=25, deadline=None)

@@ -98,6 +98,34 @@ def test_channels_are_averaged() -> None:
     np.testing.assert_array_equal(mixed, (left + right) / 2)
 
 
+@pytest.mark.parametrize("rates", RATES)
+@settings(max_examples=10, deadline=None)
+@given(lengths=st.lists(st.integers(0, 3_000), max_size=12))
+def test_clipping_in_one_channel_is_told_where_it_is(rates: tuple[int, int], lengths: list[int]) -> None:
+    samples = noise(12_000, 2)
+    samples[5_000:6_000, 1] = -1.0
+    resampler = StreamResampler(*rates, 2)
+    n_out, told = 0, []
+    for piece in [*np.split(samples, np.cumsum(lengths)), None]:
+        output = resampler.finish() if piece is None else resampler.push(piece)
+        assert resampler.clipped is not None
+        assert len(resampler.clipped) == len(output)
+        n_out += len(output)
+        told.append(resampler.clipped)
+    where = np.flatnonzero(np.concatenate(told)) * rates[0] / rates[1]
+    assert len(where) == pytest.approx(1_000 * rates[1] / rates[0], abs=1)
+    assert where[0] == pytest.approx(5_000, abs=rates[0] / rates[1])
+    assert where[-1] == pytest.approx(6_000, abs=1 + rates[0] / rates[1])
+
+
+def test_of_one_channel_the_samples_tell_what_is_clipped() -> None:
+    resampler = StreamResampler(48_000, 16_000)
+    resampler.push(np.ones(9_600, dtype=np.float32))
+    assert resampler.clipped is None
+    resampler.finish()
+    assert resampler.clipped is None
+
+
 def test_reset_forgets() -> None:
     samples, fresh, used = (
         noise(5_000)[:, 0],
