@@ -48,10 +48,26 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Fail what would be skipped where TONEWATCH_NO_SKIPS is set: CI has everything a test may need."""
     report = yield
-    if report.skipped and os.environ.get("TONEWATCH_NO_SKIPS") and not hasattr(report, "wasxfail"):
+    if not hasattr(report, "wasxfail"):
+        forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,  # noqa: ARG001 - the hook's signature
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail whole modules that would be skipped, too: none of their tests is reported on."""
+    report = yield
+    forbid_skip(report)
+    return report
+
+
+def forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure where TONEWATCH_NO_SKIPS is set."""
+    if report.skipped and os.environ.get("TONEWATCH_NO_SKIPS"):
         report.outcome = "failed"
         report.longrepr = f"skipped, although TONEWATCH_NO_SKIPS is set: {report.longrepr}"
-    return report
 
 
 @pytest.fixture(scope="session")
