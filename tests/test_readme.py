@@ -178,6 +178,19 @@ def test_every_state_and_setting_of_the_file_is_real(tmp_path: Path) -> None:
         assert f"`{state}`" in table
 
 
+def test_the_licence_of_the_models_names_them_under_what_they_are_trained_on() -> None:
+    notice = (ROOT / "models" / "LICENSE").read_text(encoding="utf-8")
+    assert "https://creativecommons.org/licenses/by-nc-sa/4.0/legalcode" in notice
+    named = {
+        title.lower(): names.split(", ")
+        for title, names in re.findall(r"^(\w+): (?:.+\n)+?    (.+)$", notice, re.MULTILINE)
+    }
+    cards = [artifact.read(path.parent).card for path in sorted((ROOT / "models").glob("*/card.json"))]
+    for corpus in ("ravdess", "nemo"):
+        assert named[corpus] == [card.name for card in cards if corpus in card.training.corpora]
+    assert {corpus for card in cards for corpus in card.training.corpora} == set(named)
+
+
 @pytest.fixture
 def server() -> Iterator[EventServer]:
     model = realtime.load()
