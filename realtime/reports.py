@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from realtime.sources import Device
 
 Format = Literal["table", "json", "csv", "audacity"]
+
+# Whatever ends a cell or a line, and what no one can see.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def as_json(analyses: Sequence[Analysis], *, whole: bool) -> str:
@@ -61,11 +65,12 @@ def as_csv(analyses: Sequence[Analysis], *, whole: bool) -> str:
 def as_audacity(analyses: Sequence[Analysis], *, whole: bool) -> str:
     """Return a label track: start, end and label, separated by tabs, a line per stretch.
 
-    Of several recordings the labels carry the file's name, since a track belongs to one.
+    Of several recordings the labels carry the file's name, since a track belongs to one; tabs, line feeds
+    and other control characters in it are written as spaces.
     """
     lines = []
     for a in analyses:
-        prefix = f"{a.path.name}: " if len(analyses) > 1 else ""
+        prefix = f"{_CONTROL.sub(' ', a.path.name)}: " if len(analyses) > 1 else ""
         if whole:
             lines.append(f"0.000000\t{a.duration_s:.6f}\t{prefix}{a.label}\n")
         else:

@@ -77,7 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
             reports.print_score(console, score, model.artifact.card.training.corpora)
     elif found or not failed:
         write = {"json": reports.as_json, "csv": reports.as_csv, "audacity": reports.as_audacity}
-        sys.stdout.write(write[arguments.report](found, whole=whole).rstrip("\n") + "\n")
+        text = write[arguments.report](found, whole=whole).rstrip("\n")
+        # Of recordings without a voice a label track is empty, and a line of nothing is no row of it.
+        sys.stdout.write(f"{text}\n" if text else "")
         sys.stdout.flush()
     lost = [f"{a.path}: {a.dropped} samples lost: {'; '.join(a.losses)}" for a in found if a.dropped]
     for text in (*failed, *lost):

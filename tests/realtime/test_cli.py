@@ -256,6 +256,12 @@ def test_analyze_label_track(analyze: Tonewatch) -> None:
     assert len(lines) > 3
 
 
+def test_analyze_label_track_of_no_voice_is_empty(analyze: Tonewatch, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "quiet.wav", np.zeros(64_000), 16_000)
+    outcome = analyze(tmp_path / "quiet.wav", "--format", "audacity")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+
+
 def test_analyze_settings(analyze: Tonewatch, recording: Path) -> None:
     rows = list(csv.DictReader(analyze(recording, "--format", "csv", "--hop", "1").out.splitlines()))
     assert [row["end_s"] for row in rows] == ["3.000", "4.000", "5.000"]

@@ -146,6 +146,13 @@ def test_audacity() -> None:
     assert reports.as_audacity([QUIET], whole=False) == ""
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_names_do_not_break_rows_for_audacity(*, whole: bool) -> None:
+    odd = replace(TALK, path=Path("a\tb\nc\r\x85d\u2028e.wav"))
+    found = stretches(reports.as_audacity([odd, odd], whole=whole))
+    assert {label.rpartition(": ")[0] for *_, label in found} == {"a b c  d e.wav"}
+
+
 # --- for people -------------------------------------------------------------------------------------------
 
 
