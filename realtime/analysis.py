@@ -161,6 +161,8 @@ class Analysis:
 def find_files(paths: Iterable[Path]) -> list[Path]:
     """Return the audio files that are named, and those in the folders that are named, sorted by folder.
 
+    In folders, files whose names begin with ``._`` are left out: macOS keeps attributes of others in them.
+
     Raises
     ------
     SourceError
@@ -182,11 +184,16 @@ def _files_at(path: Path) -> list[Path]:
         if not path.exists():
             raise SourceError(f"{path}: no such file or folder")
         return [path]
-    inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and _may_be_file(p))
+    inside = sorted(p for p in path.rglob("*") if _has_name_of_audio(p) and _may_be_file(p))
     if not inside:
         endings = " ".join(sorted(AUDIO_SUFFIXES))
         raise SourceError(f"{path}: a folder without audio; wanted files that end in one of {endings}")
     return inside
+
+
+def _has_name_of_audio(path: Path) -> bool:
+    # Beside each file on disks of others macOS writes one of that name behind "._", which is no audio.
+    return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("._")
 
 
 def _may_be_file(path: Path) -> bool:

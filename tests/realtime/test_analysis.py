@@ -66,15 +66,15 @@ def test_labels_of_names() -> None:
 
 
 def test_files_are_found_in_folders(tmp_path: Path) -> None:
-    for name in ("b/2.FLAC", "b/deep/er/3.ogg", "b/notes.txt", "b/1.wav", "a.mp3", "odd.name"):
+    for name in ("b/2.FLAC", "b/._2.FLAC", "b/deep/er/3.ogg", "b/notes.txt", "b/1.wav", "a.mp3", "odd.name"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "b" / "folder.wav").mkdir()
     names = [tmp_path / "b" / name for name in ("1.wav", "2.FLAC", "deep/er/3.ogg")]
     assert analysis.find_files([tmp_path / "b"]) == names
     # What is named is taken, whatever its name ends in, in the order given.
-    named = [tmp_path / "odd.name", tmp_path / "a.mp3"]
-    assert analysis.find_files([named[0], tmp_path / "b", named[1]]) == [named[0], *names, named[1]]
+    named = [tmp_path / "odd.name", tmp_path / "a.mp3", tmp_path / "b" / "._2.FLAC"]
+    assert analysis.find_files([named[0], tmp_path / "b", *named[1:]]) == [named[0], *names, *named[1:]]
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=r"empty: a folder without audio; wanted files that end in .*\.wav"):
         analysis.find_files([tmp_path / "empty"])
