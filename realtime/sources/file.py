@@ -29,6 +29,9 @@ BLOCK_S = 0.1
 _MOST_FRAMES = 2**40
 """A header that says more does not know: libsndfile says 2**63 - 1 of a FLAC that was written to a pipe."""
 
+_LARGEST_HEADER = 4096
+"""Bytes that a file without samples may have."""
+
 _FORMATS = "WAV, FLAC, OGG (Vorbis or Opus), MP3, AIFF, AU, CAF and what else libsndfile reads"
 
 
@@ -159,16 +162,26 @@ def _open(path: Path) -> SoundFile:
     except (soundfile.LibsndfileError, TypeError) as error:
         # TypeError: a name ending in .raw, for which soundfile asks rate and format.
         raise SourceError(
-            f"{path} is not audio that can be read: wanted {_FORMATS}; convert it with "
-            f'ffmpeg -i "{path.name}" "{path.stem}-converted.wav"'
+            f"{path} is not audio that can be read: wanted {_FORMATS}; {_conversion(path)}"
         ) from error
     if file.frames == 0:
         file.close()
+        n_bytes = path.stat().st_size
+        if n_bytes > _LARGEST_HEADER:
+            # A recorder writes how long a WAV file is when it ends; one that is killed does not.
+            raise SourceError(
+                f"{path} announces 0 samples in its header, but is {n_bytes} bytes long: was the recorder "
+                f"stopped before it was done? {_conversion(path)}, or pipe its samples into standard input"
+            )
         raise SourceError(f"{path} holds no audio (0 samples)")
     # After each block soundfile seeks to where it already is. MP3 decoders do not come back to the
     # same state by that: samples would change with the length of the blocks.
     file.seekable = lambda: False
     return file
+
+
+def _conversion(path: Path) -> str:
+    return f'convert it with ffmpeg -i "{path.name}" "{path.stem}-converted.wav"'
 
 
 def _is_empty(path: Path) -> bool:

@@ -241,6 +241,14 @@ def write_no_samples(path: Path) -> None:
     soundfile.write(path, np.zeros((0, 1)), 16_000)
 
 
+def write_for_a_killed_recorder(path: Path) -> None:
+    soundfile.write(path, noise(16_000), 16_000)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data")
+    data[at + 4 : at + 8] = bytes(4)
+    path.write_bytes(data)
+
+
 @pytest.mark.parametrize(
     ("name", "prepare", "message"),
     [
@@ -250,6 +258,11 @@ def write_no_samples(path: Path) -> None:
         ("text.wav", lambda path: path.write_text("hello " * 99), "WAV, FLAC, OGG .*MP3.*ffmpeg"),
         ("samples.raw", lambda path: path.write_bytes(bytes(99)), "is not audio that can be read"),
         ("zero.wav", write_no_samples, r"holds no audio \(0 samples\)"),
+        (
+            "killed.wav",
+            write_for_a_killed_recorder,
+            r'0 samples in its header, but is 32044 bytes long.*ffmpeg -i "killed\.wav".*pipe its samples',
+        ),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path: Path, name: str, prepare: object, message: str) -> None:
