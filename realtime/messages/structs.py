@@ -26,7 +26,7 @@ LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000
 """Sample rates that a server takes, in Hz."""
 
 MOST_CHANNELS: Final = 8
-"""Channels that a server takes at the most; it listens to their mean."""
+"""Channels that a server takes at the most."""
 
 DEFAULT_NAME: Final = "stream"
 """The name of a stream whose sender gives none."""
@@ -185,7 +185,7 @@ class Start(_Message, frozen=True, kw_only=True, tag="start"):
     ]
     """Samples per second of each channel, in Hz, 1000 to 384000."""
     channels: Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 1, "maximum": MOST_CHANNELS})]
-    """Interleaved channels, 1 to 8; their mean is listened to."""
+    """Interleaved channels, 1 to 8; their mean is listened to, or the loudest where they cancel out."""
     format: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(FORMATS)})]
     """Format of a sample: `s16le` or `f32le`."""
     name: (
