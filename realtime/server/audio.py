@@ -190,7 +190,8 @@ class AudioStream:
         samples = self._resampler.push(frames)
         outputs: list[Output] = []
         if len(samples):
-            outputs += self._recognizer.push(Chunk(samples, queued_s=queued_s))
+            chunk = Chunk(samples, queued_s=queued_s, clipped=self._resampler.clipped)
+            outputs += self._recognizer.push(chunk)
         return outputs + self._tell_bad(frames)
 
     def break_off(self) -> list[Output]:
@@ -244,7 +245,7 @@ class AudioStream:
 
     def _flush(self) -> list[Event]:
         tail = self._resampler.finish()
-        return self._recognizer.push(Chunk(tail)) if len(tail) else []
+        return self._recognizer.push(Chunk(tail, clipped=self._resampler.clipped)) if len(tail) else []
 
     def _tell_bad(self, frames: FloatArray) -> list[Output]:
         # Integers are always numbers.

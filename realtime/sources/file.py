@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BLOCK_S = 0.1
 """Seconds of audio that are read, and handed over, at a time."""
 
-_MOST_FRAMES = 2**40
+MOST_FRAMES = 2**40
 """A header that says more does not know: libsndfile says 2**63 - 1 of a FLAC that was written to a pipe."""
 
 _LARGEST_HEADER = 4096
@@ -129,7 +129,7 @@ class FileSource:
         if len(tail):
             yield Chunk(tail, clipped=resampler.clipped)
         read_s = n_read / file.samplerate
-        if file.frames <= _MOST_FRAMES:
+        if file.frames <= MOST_FRAMES:
             n_missing = file.frames - n_read
             is_short = n_missing > _header_tolerance(file)
             announced = f"{file.frames / file.samplerate:.2f} s announced"

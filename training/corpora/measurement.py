@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from realtime.sources.file import MOST_FRAMES
 from realtime.types import SILENCE_DBFS
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from realtime.types import FloatArray
 
+_BLOCK_FRAMES = 1 << 18
 _MIN_RUN = 3
 """Equal samples in a row, at a file's very highest or lowest value, that are a clipped wave's flat top."""
 _UNKNOWN_SIZE = 0x7FFF_0000
@@ -69,8 +71,15 @@ def measure(path: Path) -> Measurement:
     try:
         # As bytes, which soundfile does not encode again; on Windows names are text.
         with soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path)) as file:
-            n_announced, sample_rate = file.frames, file.samplerate
-            channels: FloatArray = file.read(dtype="float32", always_2d=True)
+            # A FLAC that was written to a pipe does not tell its length; libsndfile would make room for any.
+            n_announced = file.frames if file.frames <= MOST_FRAMES else 0
+            sample_rate = file.samplerate
+            # After each block soundfile seeks to where it already is, which cannot be in such a file.
+            file.seekable = lambda: False
+            blocks = [np.zeros((0, file.channels), dtype=np.float32)]
+            while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                blocks.append(block)
+            channels: FloatArray = np.concatenate(blocks)
     except (soundfile.LibsndfileError, TypeError) as error:
         return Measurement(problem=_describe(error))
     return _measure_samples(channels, sample_rate, n_announced, data)

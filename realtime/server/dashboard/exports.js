@@ -17,6 +17,9 @@ export const FORMATS = {
   audacity: { type: "text/plain", ending: ".labels.txt" },
 };
 
+/** What would begin another column or row of a label track. */
+const CONTROL = /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g;
+
 /**
  * Return `analyses` as text.
  *
@@ -27,7 +30,8 @@ export const FORMATS = {
  */
 export function exported(analyses, format, whole = false) {
   const text = { csv: asCsv, json: asJson, audacity: asAudacity }[format](analyses, whole);
-  return `${text.replace(/\n+$/, "")}\n`;
+  const trimmed = text.replace(/\n+$/, "");
+  return trimmed && `${trimmed}\n`; // of recordings without a voice a label track is empty
 }
 
 function asCsv(analyses, whole) {
@@ -56,7 +60,7 @@ function quoted(value) {
 function asAudacity(analyses, whole) {
   return analyses
     .flatMap((a) => {
-      const prefix = analyses.length > 1 ? `${nameOf(a.path)}: ` : "";
+      const prefix = analyses.length > 1 ? `${nameOf(a.path).replace(CONTROL, " ")}: ` : "";
       const stretches = whole ? [{ start_s: 0, end_s: a.duration_s, label: a.whole.label }] : a.timeline;
       return stretches.map((s) => `${fixed(s.start_s, 6)}\t${fixed(s.end_s, 6)}\t${prefix}${s.label}\n`);
     })

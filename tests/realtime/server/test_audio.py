@@ -94,6 +94,13 @@ def test_a_file_gives_bitwise_the_same_however_it_is_cut(
     assert dropped(outputs) == 0
 
 
+def test_clipping_in_one_channel_is_told(model: LoadedModel, make_voice: MakeVoice) -> None:
+    left = np.clip(20 * make_voice(4.0), -1, 1).astype(np.float32)
+    stereo = np.stack((left, np.zeros_like(left)), axis=1)
+    stream = stream_of(model, Start(sample_rate=RATE, channels=2, format="f32le"))
+    assert State.CLIPPING in states(stream.push(stereo.tobytes()))
+
+
 def test_one_sample_at_a_time(model: LoadedModel, make_voice: MakeVoice) -> None:
     data = make_voice(3.6).tobytes()
     whole, single = stream_of(model), stream_of(model)

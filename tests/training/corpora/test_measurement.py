@@ -53,6 +53,19 @@ def test_what_is_cut_short_is_found(made_up: Any, tmp_path: Path, suffix: str, s
     assert "cut short" in measure(path).problem
 
 
+def test_a_flac_that_does_not_tell_its_length_is_measured(made_up: Any, tmp_path: Path) -> None:
+    path = made_up.write(tmp_path / "a.flac", made_up.sound(seconds=2))
+    known = measure(path)
+    data = bytearray(path.read_bytes())
+    # STREAMINFO's number of samples: 36 bits.
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    found = measure(path)
+    assert not found.problem
+    assert (found.n_samples, found.content_sha256) == (known.n_samples, known.content_sha256)
+
+
 def test_damage_is_found(made_up: Any, tmp_path: Path) -> None:
     path = made_up.write(tmp_path / "a.flac", made_up.sound(seconds=2))
     data = bytearray(path.read_bytes())
