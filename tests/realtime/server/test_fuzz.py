@@ -220,7 +220,8 @@ def test_no_samples_become_events_that_cannot_be_told(shared_model: SharedModel)
         n_predictions += len(predictions)
         last = [output for output in outputs if isinstance(output, Status)][-1]
         assert last.state is State.STOPPED
-    assert n_predictions > 100
+    # The fuzz is worth something here too.
+    assert n_predictions > 50
 
 
 def use(rng: random.Random, stream: AudioStream) -> list[Output]:
