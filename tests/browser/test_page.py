@@ -140,6 +140,14 @@ def test_everything_can_be_reached_with_the_keyboard(
         assert any(wanted in it for it in seen), (wanted, seen)
 
 
+def answer_with_token(page: Page) -> None:
+    """Give the token that is asked for, and wait until that connects the page."""
+    field = page.locator("#token-field")
+    field.fill(TOKEN)
+    field.press("Enter")
+    page.locator("#connection[data-state=open]").wait_for()
+
+
 def test_a_token_is_asked_for_until_it_is_right_and_kept_for_the_tab(
     open_server: OpenServer, open_page: OpenPage, complaints: Complaints, shoot: Shoot
 ) -> None:
@@ -209,10 +217,7 @@ def test_a_token_that_opens_nothing_is_asked_for_again(
     server = open_server(access=Access(token=TOKEN))
     accept_all = "window.fetch = async () => new Response('');"
     page = open_page(f"{server.page_url}#token={TOKEN}-of-old", script=accept_all, wait=False)
-    field = page.locator("#token-field")
-    field.fill(TOKEN)
-    field.press("Enter")
-    page.locator("#connection[data-state=open]").wait_for()
+    answer_with_token(page)
 
 
 COUNT_SOCKETS = """window.sockets = [];
@@ -237,9 +242,7 @@ def test_while_a_token_is_asked_for_nothing_else_tries_to_connect(
     page.evaluate("document.getElementById('retry').click()")
     page.wait_for_timeout(1000)
     assert page.evaluate("window.sockets.length") == n_before
-    field.fill(TOKEN)
-    field.press("Enter")
-    page.locator("#connection[data-state=open]").wait_for()
+    answer_with_token(page)
     page.wait_for_timeout(1500)
     assert page.evaluate("window.sockets.length") == n_before + 1
     expect(page.locator("#connection")).to_have_attribute("data-state", "open")
@@ -260,9 +263,7 @@ def test_the_question_for_a_token_comes_back_when_it_is_dismissed(
     expect(page.locator("#token")).to_be_visible()
     page.evaluate("document.getElementById('token').close()")
     field.wait_for()
-    field.fill(TOKEN)
-    field.press("Enter")
-    page.locator("#connection[data-state=open]").wait_for()
+    answer_with_token(page)
     expect(page.locator("#token")).to_be_hidden()
     assert page.evaluate("window.sockets.length") == n_before + 1
 
@@ -282,9 +283,7 @@ def test_a_browser_that_forbids_storage_shows_the_page_all_the_same(
     page.locator("#language").select_option("de")
     wait_for_text(page.locator(".empty"), "Noch hört niemand zu")
     page = open_page(server.page_url, script=FORBID_STORAGE, wait=False)
-    page.locator("#token-field").fill(TOKEN)
-    page.locator("#token-field").press("Enter")
-    page.locator("#connection[data-state=open]").wait_for()
+    answer_with_token(page)
 
 
 def test_a_full_server_is_told_of_steadily_and_not_asked_all_the_time(

@@ -37,6 +37,15 @@ def check_refusal(outcome: Outcome, *parts: str) -> None:
     assert outcome.out == ""
 
 
+def check_demo(outcome: Outcome, reason: str) -> None:
+    """The demo plays, after a line that says why."""
+    assert outcome.code == 0
+    assert len(outcome.predictions) > 50
+    first, second = outcome.err.splitlines()
+    assert reason in first
+    assert second == "tonewatch: plays the bundled demo audio instead of a microphone"
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
@@ -60,12 +69,7 @@ def test_wrong_flags(arguments: str, parts: list[str], tonewatch: Tonewatch) -> 
 def test_no_portaudio(listen: Tonewatch, tonewatch: Tonewatch) -> None:
     for outcome in (listen(), listen("--device", "USB"), tonewatch("devices")):
         check_refusal(outcome, "PortAudio library not found", "apt install libportaudio2", "--demo")
-    outcome = listen("--or-demo", "--fast", "--json")
-    assert outcome.code == 0
-    assert len(outcome.predictions) > 50
-    first, second = outcome.err.splitlines()
-    assert "PortAudio" in first
-    assert second == "tonewatch: plays the bundled demo audio instead of a microphone"
+    check_demo(listen("--or-demo", "--fast", "--json"), "PortAudio")
 
 
 @pytest.mark.usefixtures("broken_portaudio")
@@ -73,12 +77,7 @@ def test_portaudio_that_does_not_start(listen: Tonewatch, tonewatch: Tonewatch) 
     for outcome in (listen(), listen("--device", "USB"), listen("--device", "USB", "--or-demo")):
         check_refusal(outcome, "PortAudio, which microphones need", "[PaErrorCode -9999]", "--demo")
     check_refusal(tonewatch("devices"), "[PaErrorCode -9999]")
-    outcome = listen("--or-demo", "--fast", "--json")
-    assert outcome.code == 0
-    assert len(outcome.predictions) > 50
-    first, second = outcome.err.splitlines()
-    assert "[PaErrorCode -9999]" in first
-    assert second == "tonewatch: plays the bundled demo audio instead of a microphone"
+    check_demo(listen("--or-demo", "--fast", "--json"), "[PaErrorCode -9999]")
 
 
 def test_no_device(listen: Tonewatch, tonewatch: Tonewatch, plug_in: PlugIn) -> None:

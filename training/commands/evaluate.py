@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
-    from realtime.artifact import Scores
+    from realtime.artifact import Artifact, Scores
     from training.evaluation import Evaluation
     from training.protocols import Protocol
     from training.recipes import Recipe
@@ -106,7 +106,8 @@ def run(arguments: argparse.Namespace) -> None:
             _require_same_pairs(known, open_corpora(data, options.label_map(arguments)).labels)
         seeds = _missing(known, seeds)
         own, data = _corpora(arguments, list(seeds))
-    _require_card(out)
+    # Its card is written after hours: that it cannot be read is told in front of them.
+    _model_in(out)
     ruler.require(list(seeds))
     with Screen() as screen:
         recordings = read_recordings(data, arguments, screen)
@@ -305,18 +306,17 @@ def _command(arguments: argparse.Namespace, protocol: str) -> str:
     return shlex.join(words)
 
 
-def _require_card(folder: Path) -> None:
-    """Refuse a folder whose model cannot be read, in front of hours after which its card is written.
+def _model_in(folder: Path) -> Artifact | None:
+    """Return the model beside the scores, or None where there is none.
 
     Raises
     ------
     ArtifactError
-        Where that is so.
+        Where it cannot be read.
     """
     from realtime import artifact  # noqa: PLC0415 - it loads numpy
 
-    if (folder / artifact.CARD_FILE).exists():
-        artifact.read(folder)
+    return artifact.read(folder) if (folder / artifact.CARD_FILE).exists() else None
 
 
 def _update_card(folder: Path, evaluation: Evaluation) -> None:
@@ -324,9 +324,9 @@ def _update_card(folder: Path, evaluation: Evaluation) -> None:
     from realtime import artifact  # noqa: PLC0415 - it loads numpy
     from training.evaluation import into_card  # noqa: PLC0415
 
-    if not (folder / artifact.CARD_FILE).exists():
+    found = _model_in(folder)
+    if found is None:
         return
-    found = artifact.read(folder)
     made = found.card.training
     if not evaluation.is_of(made.recipe_sha256, made.corpora, made.data_sha256):
         return

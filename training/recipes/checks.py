@@ -11,7 +11,7 @@ from realtime.types import LABELS
 from training.recipes.schema import Augmentation, Conv2dGruAttention, Dense, Estimator, Framed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from training.recipes.schema import Block, Block2d, Recipe, Single
 
@@ -120,11 +120,9 @@ def _check_kinds(recipe: Recipe) -> None:
     for kind, other in kind_of.items():
         for label in (kind, other):
             if label not in recipe.labels:
-                near = get_close_matches(label, recipe.labels, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise SettingsError(
                     f"fitting: kind_of names {label!r}; wanted some of the recipe's labels, "
-                    f"{list(recipe.labels)}{hint}"
+                    f"{list(recipe.labels)}{_hint(label, recipe.labels)}"
                 )
         if kind == other:
             raise SettingsError(f"fitting: kind_of has {kind!r} as a kind of itself; wanted another label")
@@ -156,9 +154,14 @@ def _check_seen(recipe: Recipe, model: Framed) -> None:
         )
     for key in model.sees:
         if key not in keys or model.sees.count(key) > 1:
-            near = get_close_matches(key, keys, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near and near[0] != key else ""
-            raise SettingsError(f"model: sees is {list(model.sees)}; wanted each once, of {keys}{hint}")
+            raise SettingsError(
+                f"model: sees is {list(model.sees)}; wanted each once, of {keys}{_hint(key, keys)}"
+            )
+
+
+def _hint(key: str, known: Sequence[str]) -> str:
+    near = get_close_matches(key, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near and near[0] != key else ""
 
 
 def _check_picture(recipe: Recipe, model: Conv2dGruAttention) -> None:

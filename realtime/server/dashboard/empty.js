@@ -2,9 +2,9 @@
 
 import { make, say } from "./dom.js";
 
-/** @param {HTMLElement} panel @param {import("./texts.js").Texts} texts */
-export function showEmpty(panel, texts) {
-  const audio = new URL("./audio", location.href).href.replace("http", "ws");
+/** @param {HTMLElement} panel @param {(path: string) => string} url  of the server's sockets @param {import("./texts.js").Texts} texts */
+export function showEmpty(panel, url, texts) {
+  const audio = url("/audio");
   const here = panel.querySelector(".way-here");
   say(here, texts.t("live.empty-here"));
   // The button at the top of the page does it, and says why when it cannot.

@@ -23,8 +23,8 @@ const DEAD_MS = 20_000;
  * Show what a server says.
  *
  * @param {HTMLElement} root
- * @param {{theme: () => "light" | "dark", onTheme: (listener: () => void) => void, suspect: () => void}} options
- *     `suspect` is called when nothing has come for long, though it should have
+ * @param {{url: (path: string) => string, theme: () => "light" | "dark", onTheme: (listener: () => void) => void, suspect: () => void}} options
+ *     `url` gives the addresses of the server's sockets; `suspect` is called when nothing has come for long, though it should have
  * @param {import("./texts.js").Texts} texts
  * @returns {{take: (message: object) => void, setConnected: (connected: boolean) => void}}
  */
@@ -184,7 +184,7 @@ class Live {
     const empty = this.shared.connected && !this.#cards.size && this.#hello !== null;
     this.empty.hidden = !empty;
     this.root.classList.toggle("is-empty", !this.#cards.size);
-    if (empty) showEmpty(this.empty, this.texts);
+    if (empty) showEmpty(this.empty, this.options.url, this.texts);
   }
 
   #summarize() {
