@@ -184,14 +184,15 @@ def _files_at(path: Path) -> list[Path]:
         if not path.exists():
             raise SourceError(f"{path}: no such file or folder")
         return [path]
-    inside = sorted(p for p in path.rglob("*") if _has_name_of_audio(p) and _may_be_file(p))
+    inside = sorted(p for p in path.rglob("*") if has_name_of_audio(p) and _may_be_file(p))
     if not inside:
         endings = " ".join(sorted(AUDIO_SUFFIXES))
         raise SourceError(f"{path}: a folder without audio; wanted files that end in one of {endings}")
     return inside
 
 
-def _has_name_of_audio(path: Path) -> bool:
+def has_name_of_audio(path: Path) -> bool:
+    """Tell whether a file in a folder is called as audio is; nothing is opened."""
     # Beside each file on disks of others macOS writes one of that name behind "._", which is no audio.
     return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("._")
 

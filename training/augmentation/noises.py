@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from realtime.analysis import AUDIO_SUFFIXES
+from realtime.analysis import has_name_of_audio
 from realtime.errors import CorpusError, SourceError
 from realtime.sources.file import BLOCK_S, FileSource
 from training.corpora.folders import default_folder
@@ -122,7 +122,7 @@ def _find(folder: Path, part: Part) -> tuple[Path, ...]:
             f"{folder} is not a folder; wanted recordings of noise: set TONEWATCH_DATA to the folder that "
             "holds noise/, or name their folder in the recipe's noise step"
         )
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()]
+    found = [path for path in folder.rglob("*") if has_name_of_audio(path) and path.is_file()]
     paths = sorted(found, key=lambda path: path.relative_to(folder).as_posix())
     if not paths:
         raise CorpusError(

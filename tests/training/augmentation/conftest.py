@@ -30,6 +30,8 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_noise(folder / "dog.flac", 16_000, 0.3, padding_s=4.7)
     write_noise(folder / "hum.wav", 8_000, 4.0)
     (folder / "CREDITS.md").write_text("nobody", encoding="utf-8")
+    # What macOS leaves beside files is no audio.
+    (folder / "street" / "._1-17-A.wav").write_bytes(b"\x00\x05\x16\x07")
     return folder
 
 
