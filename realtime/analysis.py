@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,10 +159,17 @@ class Analysis:
         return tuple(stretches)
 
 
-def find_files(paths: Iterable[Path]) -> list[Path]:
+def find_files(paths: Iterable[Path], report: Callable[[str], None]) -> list[Path]:
     """Return the audio files that are named, and those in the folders that are named, sorted by folder.
 
     In folders, files whose names begin with ``._`` are left out: macOS keeps attributes of others in them.
+
+    Parameters
+    ----------
+    paths
+        Files and folders.
+    report
+        Takes a line for people about a folder within a named one that may not be looked into.
 
     Raises
     ------
@@ -171,24 +179,34 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         try:
-            files += _files_at(path)
+            files += _files_at(path, report)
         except OSError as error:
-            raise SourceError(
-                f"{path}: {error.strerror or error}; wanted a file or folder that can be read"
-            ) from error
+            raise SourceError(_refusal(path, error)) from error
     return files
 
 
-def _files_at(path: Path) -> list[Path]:
+def _files_at(path: Path, report: Callable[[str], None]) -> list[Path]:
     if not path.is_dir():
         if not path.exists():
             raise SourceError(f"{path}: no such file or folder")
         return [path]
-    inside = sorted(p for p in path.rglob("*") if has_name_of_audio(p) and _may_be_file(p))
-    if not inside:
+
+    def refuse(error: OSError) -> None:
+        inside = Path(error.filename)
+        if inside == path:
+            raise error
+        report(_refusal(inside, error))
+
+    inside = [Path(folder, name) for folder, _, names in os.walk(path, onerror=refuse) for name in names]
+    files = sorted(p for p in inside if has_name_of_audio(p) and _may_be_file(p))
+    if not files:
         endings = " ".join(sorted(AUDIO_SUFFIXES))
         raise SourceError(f"{path}: a folder without audio; wanted files that end in one of {endings}")
-    return inside
+    return files
+
+
+def _refusal(path: Path, error: OSError) -> str:
+    return f"{path}: {error.strerror or error}; wanted a file or folder that can be read"
 
 
 def has_name_of_audio(path: Path) -> bool:

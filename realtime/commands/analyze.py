@@ -46,7 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     # Recordings are judged here, whatever server the file names for those who listen.
     settings = settings_of(arguments, ignored=("to",))
-    files = analysis.find_files(Path(path) for path in arguments.paths)
+    closed: list[str] = []
+
+    def pass_over(text: str) -> None:
+        closed.append(text)
+        report(text)
+
+    files = analysis.find_files((Path(path) for path in arguments.paths), pass_over)
     model = classifier.load(settings.model)
     smoothing = config.parse_smoothing(settings.smoothing) if settings.smoothing else None
 
@@ -86,4 +92,4 @@ def run(arguments: argparse.Namespace) -> int:
         report(text)
     if failed and len(files) > 1:
         report(f"{len(failed)} of {len(files)} files could not be judged")
-    return EXIT_BAD_INPUT if failed else 0
+    return EXIT_BAD_INPUT if failed or closed else 0

@@ -391,6 +391,18 @@ def test_cancel_and_try_again(
     wait_until_done(page, 1)
 
 
+def test_the_keyboard_is_not_lost_when_all_are_cancelled(
+    voice: FloatArray, tmp_path: Path, open_files: OpenFiles, complaints: Complaints
+) -> None:
+    complaints.cancels = True
+    soundfile.write(tmp_path / "long.wav", np.tile(voice, 20), RATE)
+    page = open_files()
+    drop(page, *[tmp_path / "long.wav"] * 2)
+    page.locator("#files .cancel-all").press("Enter")
+    page.locator("#files tr.cancelled").nth(1).wait_for()
+    assert focused(page) == "Choose files…"
+
+
 def test_many_files_are_cancelled_at_once(open_files: OpenFiles, complaints: Complaints) -> None:
     complaints.cancels = True
     n = 200

@@ -210,6 +210,26 @@ def test_a_token_in_the_address_is_read_as_it_was_written(
     assert page.url.endswith("#live")
 
 
+def test_an_address_with_a_token_is_opened_in_a_tab_that_shows_the_page(
+    open_server: OpenServer, open_page: OpenPage, complaints: Complaints
+) -> None:
+    complaints.server_may_be_gone = True
+    server = open_server(access=Access(token=TOKEN))
+    page = open_page(server.page_url, wait=False)
+    page.locator("#token-field").wait_for()
+    # Nothing is loaded anew by any of these.
+    page.goto(f"{server.page_url}#token=\u2026")
+    wait_for_text(page.locator("#token-why"), "not the server.s token")
+    page.goto(f"{server.page_url}#token={TOKEN}")
+    page.locator("#connection[data-state=open]").wait_for()
+    expect(page.locator("#token")).to_be_hidden()
+    page.goto(f"{server.page_url}#token=not-the-token-of-this-server")
+    wait_for_text(page.locator("#token-why"), "not the server.s token")
+    assert page.url.endswith("#live")
+    page.goto(f"{server.page_url}#token={TOKEN}")
+    page.locator("#connection[data-state=open]").wait_for()
+
+
 def test_a_token_that_opens_nothing_is_asked_for_again(
     open_server: OpenServer, open_page: OpenPage, complaints: Complaints
 ) -> None:

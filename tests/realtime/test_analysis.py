@@ -71,15 +71,19 @@ def test_files_are_found_in_folders(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "b" / "folder.wav").mkdir()
     names = [tmp_path / "b" / name for name in ("1.wav", "2.FLAC", "deep/er/3.ogg")]
-    assert analysis.find_files([tmp_path / "b"]) == names
+    assert analysis.find_files([tmp_path / "b"], pytest.fail) == names
     # What is named is taken, whatever its name ends in, in the order given.
     named = [tmp_path / "odd.name", tmp_path / "a.mp3", tmp_path / "b" / "._2.FLAC"]
-    assert analysis.find_files([named[0], tmp_path / "b", *named[1:]]) == [named[0], *names, *named[1:]]
+    assert analysis.find_files([named[0], tmp_path / "b", *named[1:]], pytest.fail) == [
+        named[0],
+        *names,
+        *named[1:],
+    ]
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=r"empty: a folder without audio; wanted files that end in .*\.wav"):
-        analysis.find_files([tmp_path / "empty"])
+        analysis.find_files([tmp_path / "empty"], pytest.fail)
     with pytest.raises(SourceError, match="none: no such file or folder"):
-        analysis.find_files([tmp_path / "none"])
+        analysis.find_files([tmp_path / "none"], pytest.fail)
 
 
 # --- one recording ----------------------------------------------------------------------------------------

@@ -204,6 +204,33 @@ def test_what_lies_in_a_folder_that_may_not_be_entered(
     assert outcome.err.splitlines()[0] == f"tonewatch: {path} cannot be opened: Permission denied"
 
 
+def test_a_folder_within_one_that_may_not_be_looked_into_is_told_of(
+    tonewatch: Tonewatch, recording: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = tmp_path / "all" / "locked"
+    locked.mkdir(parents=True)
+    look = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path) == locked:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    analyze = ("analyze", "--model", tiny_model, "--whole", "--format", "csv")
+    line = f"tonewatch: {locked}: Permission denied; wanted a file or folder that can be read"
+    outcome = tonewatch(*analyze, tmp_path / "all")
+    assert outcome.code == 2
+    assert [text for text in outcome.err.splitlines() if "locked" in text] == [line]
+    assert "a folder without audio" in outcome.err
+    shutil.copy(recording, tmp_path / "all")
+    outcome = tonewatch(*analyze, tmp_path / "all")
+    assert outcome.code == 2
+    assert outcome.err.splitlines() == [line]
+    assert len(outcome.out.splitlines()) == 2
+    check_refusal(tonewatch(*analyze, locked), line)
+
+
 # --- standard input ---------------------------------------------------------------------------------------
 
 

@@ -5,20 +5,25 @@ import { keep, recall } from "./dom.js";
 /** What a server takes as a token, and a header can carry: visible ASCII. */
 const POSSIBLE = /^[!-~]+$/;
 
+/** Return the token that is known, from the address or from before; as `tokenInAddress` where there is one. @returns {string | null} */
+export function knownToken() {
+  const known = tokenInAddress() ?? recall("token", "sessionStorage");
+  return known === null ? null : cleaned(known);
+}
+
 /**
- * Return the token that is known; one in the address (`#token=…`) is taken out of it, for the sake of screenshots.
+ * Return the token in the address (`#token=…`), which is kept, and taken out of it for the sake of screenshots.
  *
  * @returns {string | null}  empty where there was one that cannot be any server's
  */
-export function knownToken() {
+export function tokenInAddress() {
   // Not as a form's fields are read: there, the plus of a base64 token would mean a space.
   const [, encoded] = /^#token=(.*)$/s.exec(location.hash) ?? [];
-  if (encoded) {
-    keep("token", cleaned(decoded(encoded)), "sessionStorage");
-    history.replaceState(null, "", `${location.pathname}${location.search}#live`);
-  }
-  const known = recall("token", "sessionStorage");
-  return known === null ? null : cleaned(known);
+  if (!encoded) return null;
+  const token = cleaned(decoded(encoded));
+  keep("token", token, "sessionStorage");
+  history.replaceState(null, "", `${location.pathname}${location.search}#live`);
+  return token;
 }
 
 /**
@@ -59,9 +64,7 @@ export function askToken(dialog, again, texts) {
   return new Promise((resolve) => {
     const answered = new AbortController();
     const listen = (target, type, heard) => target.addEventListener(type, heard, { signal: answered.signal });
-    listen(form, "submit", (event) => {
-      event.preventDefault();
-      const token = cleaned(field.value);
+    const take = (token) => {
       if (!token) {
         invite(true);
         return;
@@ -70,6 +73,15 @@ export function askToken(dialog, again, texts) {
       keep("token", token, "sessionStorage");
       dialog.close();
       resolve(token);
+    };
+    listen(form, "submit", (event) => {
+      event.preventDefault();
+      take(cleaned(field.value));
+    });
+    // An address with the token, opened in the tab that asks for it, loads nothing anew.
+    listen(globalThis, "hashchange", () => {
+      const token = tokenInAddress();
+      if (token !== null) take(token);
     });
     // There is nothing to see without it, so there is no way around it either; who insists on Escape is not stopped
     // by the first of these in every browser.

@@ -11,7 +11,7 @@
  * @property {(listener: () => void) => void} onTheme  called after a change between light and dark
  */
 
-import { askToken, askWhy, knownToken } from "./access.js";
+import { askToken, askWhy, knownToken, tokenInAddress } from "./access.js";
 import { connect, protocols } from "./client.js";
 import { say } from "./dom.js";
 import { mountFiles } from "./files.js";
@@ -47,13 +47,24 @@ let connection = subscribe();
 element("retry").addEventListener("click", () => connection.retry());
 addEventListener("online", () => connection.retry());
 document.addEventListener("visibilitychange", () => !document.hidden && link.state === "waiting" && connection.retry());
-addEventListener("hashchange", showView);
+addEventListener("hashchange", () => {
+  // While the token is asked for, whoever asks takes it.
+  if (!element("token").open) useToken(tokenInAddress());
+  showView();
+});
 texts.onChange(showLink);
 setInterval(showLink, 500);
 showView();
 
 function subscribe() {
   return connect(url("/events"), { token: token.value, since: HISTORY_S, onMessage: take, onState: follow });
+}
+
+function useToken(told) {
+  if (told === null || told === token.value) return;
+  connection.close();
+  token.value = told;
+  connection = subscribe();
 }
 
 function take(message) {

@@ -161,8 +161,11 @@ class FilesView {
   }
 
   #cancelThese(jobs) {
+    const hadFocus = document.activeElement === this.#cancel;
     jobs.forEach((job) => job.cancel());
     this.#render();
+    // The button that was pressed is hidden now. Not to the one that removes all: it may be pressed twice.
+    if (hadFocus && this.#cancel.hidden) this.#drop.querySelector("button").focus({ preventScroll: true });
   }
 
   #retry(job) {
