@@ -88,10 +88,12 @@ def decide(smoothed: FloatArray, labels: tuple[str, ...], min_probability: float
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Successive windows of one label."""
+    """Windows of one label."""
 
     label: str
     start: int
+    end: int
+    """Where the label was last carried."""
     n_windows: int = 0
     total: float = 0.0
     """Sum of the windows' probabilities."""
@@ -100,9 +102,10 @@ class _Run:
 class SegmentTracker:
     """Joins windows of one label into segments.
 
-    A label makes a segment once `n_stable` windows in a row carry it: a single odd window does not end
-    the segment before it. A segment begins with the hop that first carried its label, and ends where the
-    next begins, or with the last window before the voice fell silent.
+    A label makes a segment once `n_stable` windows in a row carry it, and loses it once as many in a row do
+    not, whether these agree on another or not: a single odd window does not end the segment. A segment begins
+    with the hop that first carried its label, and ends with the window that last did, or with the last window
+    before the voice fell silent.
 
     Parameters
     ----------
@@ -122,6 +125,8 @@ class SegmentTracker:
         self._open: _Run | None = None
         self._candidate: _Run | None = None
         self._end = 0
+        self._n_other = 0
+        """Number of the newest windows that carry another label than the open segment's."""
 
     def push(self, label: str, probability: float, end: int) -> list[Segment]:
         """Return the segments that end and begin with a window's label: none as a rule, up to two.
@@ -135,30 +140,35 @@ class SegmentTracker:
         """
         self._end = end
         if self._open is not None and label == self._open.label:
-            self._open = _extended(self._open, probability)
+            self._open = _extended(self._open, probability, end)
             self._candidate = None
+            self._n_other = 0
             return []
         candidate = self._candidate
         if candidate is None or candidate.label != label:
-            candidate = _Run(label, end - self.stream.hop)
-        self._candidate = candidate = _extended(candidate, probability)
+            candidate = _Run(label, end - self.stream.hop, end)
+        self._candidate = candidate = _extended(candidate, probability, end)
+        self._n_other += 1
+        ended: list[Segment] = []
+        if self._open is not None and self._n_other >= self._n_stable:
+            ended = self._segment(self._open, self._open.end)
+            self._open = None
         if candidate.n_windows < self._n_stable:
-            return []
-        ended = self._segment(self._open, candidate.start)
+            return ended
         self._open, self._candidate = candidate, None
+        self._n_other = 0
         return [*ended, *self._segment(candidate, None)]
 
     def close(self) -> list[Segment]:
         """Return the open segment, ended with the last window; none if none is open."""
-        ended = self._segment(self._open, self._end)
+        ended = [] if self._open is None else self._segment(self._open, self._end)
         self._open = self._candidate = None
+        self._n_other = 0
         return ended
 
-    def _segment(self, run: _Run | None, end: int | None) -> list[Segment]:
-        if run is None:
-            return []
+    def _segment(self, run: _Run, end: int | None) -> list[Segment]:
         return [Segment(self.stream, run.label, run.start, end, run.total / run.n_windows)]
 
 
-def _extended(run: _Run, probability: float) -> _Run:
-    return _Run(run.label, run.start, run.n_windows + 1, run.total + probability)
+def _extended(run: _Run, probability: float, end: int) -> _Run:
+    return _Run(run.label, run.start, end, run.n_windows + 1, run.total + probability)

@@ -83,3 +83,27 @@ def test_segments_need_two_windows_and_join_end_to_start() -> None:
     (last,) = tracker.close()
     assert (last.label, last.start, last.end) == ("sad", 72_000, ends[-1])
     assert tracker.close() == []
+
+
+def told(labels: list[str]) -> list[tuple[str, int, int | None]]:
+    """Return label, beginning and end of the segments told of windows with these labels."""
+    tracker = SegmentTracker(STREAM)
+    segments = [
+        segment for k, label in enumerate(labels) for segment in tracker.push(label, 0.5, 48_000 + 8_000 * k)
+    ]
+    return [(segment.label, segment.start, segment.end) for segment in [*segments, *tracker.close()]]
+
+
+def test_a_segment_ends_where_its_label_was_last_carried_whatever_follows() -> None:
+    begun = ("happy", 40_000, None)
+    assert told(["happy", "happy", *["sad", "neutral"] * 60]) == [begun, ("happy", 40_000, 56_000)]
+    # And the next one begins with the hop that first carried its label.
+    assert told(["happy", "happy", "sad", *["neutral"] * 3]) == [
+        begun,
+        ("happy", 40_000, 56_000),
+        ("neutral", 64_000, None),
+        ("neutral", 64_000, 88_000),
+    ]
+    # Odd windows do not end it.
+    assert told(["happy", "happy", "sad"]) == [begun, ("happy", 40_000, 64_000)]
+    assert told(["happy", "happy", *["sad", "happy"] * 5]) == [begun, ("happy", 40_000, 136_000)]
