@@ -19,6 +19,8 @@ HARMONIC_FROM = 0.75
 """Frames of this harmonicity and more are taken for voiced."""
 VOICED_SHARE = 0.1
 """Share of a window's frames that must be voiced: 0.3 s of 3 s."""
+VOICE_WITHIN_DB = 30.0
+"""A voice begins and ends where it is this much softer than where it is loud: what is below is the room."""
 STEADY_WITHIN_DB = 2.5
 """A window whose level varies by no more than this (standard deviation) is hum, a tone or an engine."""
 LOUDEST_SHARE = 0.05
@@ -30,7 +32,14 @@ CLIPPED_SHARE = 0.005
 def hears_voice(
     voice_rms: npt.NDArray[np.float64], harmonicity: npt.NDArray[np.float64], spec: FeatureSpec
 ) -> bool:
-    """Tell whether a window holds a voice.
+    """Tell whether a window holds a voice; takes what `find_voice` does."""
+    return find_voice(voice_rms, harmonicity, spec) is not None
+
+
+def find_voice(
+    voice_rms: npt.NDArray[np.float64], harmonicity: npt.NDArray[np.float64], spec: FeatureSpec
+) -> tuple[int, int] | None:
+    """Return a voice's first frame in a window, and the one after its last; None where there is no voice.
 
     Parameters
     ----------
@@ -44,23 +53,32 @@ def hears_voice(
     A voice is harmonic for a while, what is harmonic is what is loud, and it rises and falls. This turns
     away silence, hiss, rain, wind, clatter, hum and steady tones; it lets pass what is harmonic and rises
     and falls too: some engines, animals' calls, music. A clap that is louder than the voice hides none.
+
+    Where the voice begins and ends, two frames in a row are voiced: of noise, one is now and then.
     """
     audible = 10 ** (spec.audible_above_dbfs / 20)
     voiced = (harmonicity >= HARMONIC_FROM) & (voice_rms >= audible)
     # Silence without a trace of noise was put there: behind a recording's end, or by a gate.
     sounds = voice_rms > 10 ** (SILENCE_DBFS / 20)
     if np.count_nonzero(voiced) < VOICED_SHARE * len(voice_rms) or not sounds.any():
-        return False
+        return None
     # What np.quantile returns, in a tenth of its time: this runs with every hop.
     ranked = np.sort(voice_rms[sounds])
     loud = np.interp((1 - LOUDEST_SHARE) * (len(ranked) - 1), np.arange(len(ranked)), ranked)
     rms = np.minimum(voice_rms, loud)
     energy = rms**2
-    return bool(
+    if not (
         # In clatter over a faint hum it does not.
         energy[voiced].sum() >= spec.harmonic_energy * energy.sum()
         and (20 * np.log10(rms[sounds])).std() > STEADY_WITHIN_DB
-    )
+    ):
+        return None
+    clear = voiced & (voice_rms >= loud * 10 ** (-VOICE_WITHIN_DB / 20))
+    pairs = np.flatnonzero(clear[:-1] & clear[1:])
+    if len(pairs):
+        return int(pairs[0]), int(pairs[-1]) + 2
+    frames = np.flatnonzero(voiced)
+    return int(frames[0]), int(frames[-1]) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,25 +159,18 @@ class SignalMeter:
         )
 
 
-def assess(
-    signal: Signal,
-    voice_rms: npt.NDArray[np.float64],
-    harmonicity: npt.NDArray[np.float64],
-    spec: FeatureSpec,
-) -> State:
+def assess(signal: Signal, *, has_voice: bool) -> State:
     """Return the state that a window puts the stream in: dead, silent, clipping or listening.
 
     Parameters
     ----------
     signal
         What the window's samples say.
-    voice_rms, harmonicity : np.ndarray [shape=(n_frames,)]
-        Of the window's frames.
-    spec
-        As `hears_voice` takes it.
+    has_voice
+        Whether a voice is heard in it.
     """
     if signal.constant:
         return State.NO_SIGNAL
-    if not hears_voice(voice_rms, harmonicity, spec):
+    if not has_voice:
         return State.SILENT
     return State.CLIPPING if signal.clipped > CLIPPED_SHARE else State.LISTENING

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from realtime.errors import SettingsError
-from realtime.types import LONGEST_VOTE, UNKNOWN, FloatArray, Segment, Smoothing
+from realtime.types import AROUND_VOICE_S, LONGEST_VOTE, UNKNOWN, FloatArray, Segment, Smoothing
 
 if TYPE_CHECKING:
-    from realtime.types import Stream
+    from realtime.types import Prediction, Stream
 
 
 class Smoother:
@@ -102,10 +102,15 @@ class _Run:
 class SegmentTracker:
     """Joins windows of one label into segments.
 
-    A label makes a segment once `n_stable` windows in a row carry it, and loses it once as many in a row do
-    not, whether these agree on another or not: a single odd window does not end the segment. A segment begins
-    with the hop that first carried its label, and ends with the window that last did, or with the last window
-    before the voice fell silent.
+    A window adds what it hears of a voice behind what was heard before it. A label makes a segment once
+    `n_stable` windows in a row carry it and add more than what counts as voice around one, and loses it once
+    as many in a row do not carry it, whether these agree on another or not: a single odd window does not end
+    it. A segment begins with what the first window of its label adds, and ends with what the last one does,
+    or with the voice.
+
+    Where the voice is over, windows that still hold some of it add nothing. A label that comes up with them
+    makes a segment only of what belongs to none yet, as where a word was too short for a label to be stable
+    before its end.
 
     Parameters
     ----------
@@ -118,56 +123,67 @@ class SegmentTracker:
     def __init__(self, stream: Stream, n_stable: int = 2) -> None:
         self.stream = stream
         self._n_stable = n_stable
+        # What is no longer than that holds no voice.
+        self._n_around = round(2 * AROUND_VOICE_S * stream.sample_rate)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything, open segments too."""
         self._open: _Run | None = None
         self._candidate: _Run | None = None
-        self._end = 0
         self._n_other = 0
         """Number of the newest windows that carry another label than the open segment's."""
+        self._heard: int | None = None
+        """Where the voice ends that is heard in one window after the other; None where there is none."""
+        self._told = 0
+        """Where the last segment ended."""
 
-    def push(self, label: str, probability: float, end: int) -> list[Segment]:
-        """Return the segments that end and begin with a window's label: none as a rule, up to two.
-
-        Parameters
-        ----------
-        label, probability
-            What was decided for the window.
-        end
-            The sample after the window's last.
-        """
-        self._end = end
+    def push(self, prediction: Prediction) -> list[Segment]:
+        """Return the segments that end and begin with a window: none as a rule, up to two."""
+        label, probability = prediction.label, prediction.probability
+        heard_start, heard_end = prediction.heard
+        # A pause that no window hears across.
+        ended = self.close() if self._heard is not None and self._heard < heard_start else []
+        start = max(self._told, heard_start) if self._heard is None else self._heard
+        self._heard = end = max(start, heard_end)
         if self._open is not None and label == self._open.label:
             self._open = _extended(self._open, probability, end)
             self._candidate = None
             self._n_other = 0
-            return []
+            return ended
         candidate = self._candidate
         if candidate is None or candidate.label != label:
-            candidate = _Run(label, end - self.stream.hop, end)
+            candidate = _Run(label, start, end)
         self._candidate = candidate = _extended(candidate, probability, end)
         self._n_other += 1
-        ended: list[Segment] = []
         if self._open is not None and self._n_other >= self._n_stable:
-            ended = self._segment(self._open, self._open.end)
+            ended += self._end(self._open, self._open.end)
             self._open = None
         if candidate.n_windows < self._n_stable:
             return ended
+        if start == end and end - candidate.start <= self._n_around:
+            candidate = replace(candidate, start=max(self._told, heard_start))
+        if end - candidate.start <= self._n_around:
+            return ended
         self._open, self._candidate = candidate, None
         self._n_other = 0
-        return [*ended, *self._segment(candidate, None)]
+        return [*ended, self._segment(candidate, None)]
 
     def close(self) -> list[Segment]:
-        """Return the open segment, ended with the last window; none if none is open."""
-        ended = [] if self._open is None else self._segment(self._open, self._end)
-        self._open = self._candidate = None
+        """Return the open segment, ended with the voice; none if none is open."""
+        ended = []
+        if self._open is not None and self._heard is not None:
+            ended = self._end(self._open, self._heard)
+        self._open = self._candidate = self._heard = None
         self._n_other = 0
         return ended
 
-    def _segment(self, run: _Run, end: int | None) -> list[Segment]:
-        return [Segment(self.stream, run.label, run.start, end, run.total / run.n_windows)]
+    def _end(self, run: _Run, end: int) -> list[Segment]:
+        self._told = end
+        return [self._segment(run, end)]
+
+    def _segment(self, run: _Run, end: int | None) -> Segment:
+        return Segment(self.stream, run.label, run.start, end, run.total / run.n_windows)
 
 
 def _extended(run: _Run, probability: float, end: int) -> _Run:

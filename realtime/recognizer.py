@@ -216,15 +216,18 @@ class Recognizer:
 
     def _judge(self, window: FeatureWindow, queued_s: float) -> list[Event]:
         signal = self._meter.read()
-        state = activity.assess(signal, window.voice_rms, window.harmonicity, self._model.spec)
+        voice = activity.find_voice(window.voice_rms, window.harmonicity, self._model.spec)
+        state = activity.assess(signal, has_voice=voice is not None)
         events = self._tell(state, _DETAILS[state], signal)
-        if state in PREDICTING:
-            events += self._predict(window, signal, queued_s)
+        if state in PREDICTING and voice is not None:
+            events += self._predict(window, voice, signal, queued_s)
         self._position.features_s = 0.0
         return events
 
-    def _predict(self, window: FeatureWindow, signal: Signal, queued_s: float) -> list[Event]:
-        position = self._position
+    def _predict(
+        self, window: FeatureWindow, voice: tuple[int, int], signal: Signal, queued_s: float
+    ) -> list[Event]:
+        position, spec = self._position, self._model.spec
         # What the last prediction did not see: less than a window where they overlap.
         new = min(self.stream.window, window.start - position.predicted)
         position.predicted = window.start
@@ -239,10 +242,12 @@ class Recognizer:
         label, probability = decision.decide(smoothed, self.stream.labels, self._min_probability)
         # The last window of a recording is filled up behind its end.
         end = min(position.origin + window.end, position.index)
+        start = position.origin + window.start
+        first, stop = voice
         prediction = Prediction(
             stream=self.stream,
             seq=position.seq,
-            start=position.origin + window.start,
+            start=start,
             end=end,
             label=label,
             probability=probability,
@@ -252,9 +257,11 @@ class Recognizer:
             dropped=position.take_dropped(),
             latency=Latency(1e3 * queued_s, 1e3 * position.features_s, 1e3 * inference_s),
             intensity=intensity,
+            voice_start=start + first * spec.frame_hop,
+            voice_end=min(end, start + (stop - 1) * spec.frame_hop + spec.frame_length),
         )
         position.seq += 1
-        return [prediction, *self._segments.push(label, probability, end)]
+        return [prediction, *self._segments.push(prediction)]
 
     def _lose(self, n_samples: int, reason: str, state: State = State.RECOVERING) -> list[Event]:
         """Account for lost samples, and begin anew behind them."""

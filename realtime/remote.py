@@ -126,6 +126,8 @@ def _prediction(stream: Stream, message: messages.Prediction) -> types.Predictio
         message.dropped,
         Latency(took.queue, took.features, took.inference),
         message.intensity,
+        None if message.voice_start_s is None else _index(stream, message.voice_start_s),
+        None if message.voice_end_s is None else _index(stream, message.voice_end_s),
     )
 
 

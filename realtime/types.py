@@ -56,6 +56,10 @@ SILENCE_DBFS = -120.0
 CLIPPED_FROM = 0.99
 """Samples of this magnitude and more count as clipped."""
 
+AROUND_VOICE_S = 0.2
+"""What is this near to a voice counts as part of it, in seconds: consonants without a pitch, and ends that
+are too soft to tell."""
+
 LONGEST_VOTE = 10_000
 """Windows that may vote together at the most: more than an hour of them, all counted at every hop."""
 
@@ -198,6 +202,9 @@ class Prediction:
         Where the time went.
     intensity
         Strength of the emotion, 0 to 1, smoothed; None where the model does not tell it.
+    voice_start, voice_end
+        The first sample of the window at which a voice is heard, and the one after the last; None where that
+        is not known, as of servers that do not tell.
     """
 
     stream: Stream
@@ -212,11 +219,25 @@ class Prediction:
     dropped: int = 0
     latency: Latency = Latency()
     intensity: float | None = None
+    voice_start: int | None = None
+    voice_end: int | None = None
+
+    @property
+    def heard(self) -> tuple[int, int]:
+        """Where there is a voice: from its first sample to the one after its last, both within the window.
+
+        That is from `AROUND_VOICE_S` before what is heard until as long after it; all of the window where
+        that is not known.
+        """
+        if self.voice_start is None or self.voice_end is None:
+            return self.start, self.end
+        around = round(AROUND_VOICE_S * self.stream.sample_rate)
+        return max(self.start, self.voice_start - around), min(self.end, self.voice_end + around)
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of time with one stable label.
+    """A stretch of a voice with one stable label.
 
     Parameters
     ----------

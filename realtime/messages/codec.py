@@ -86,7 +86,7 @@ def to_message(event: types.Event) -> Message:
                 stream=stream.name,
                 label=event.label,
                 start_s=_seconds(stream.seconds(event.start)),
-                end_s=None if event.end is None else _seconds(stream.seconds(event.end)),
+                end_s=_seconds_of(stream, event.end),
                 probability=_rounded(event.probability, 6),
             )
         case types.Status(stream=stream):
@@ -200,6 +200,8 @@ def _prediction(event: types.Prediction) -> Prediction:
         seq=int(event.seq),
         start_s=_seconds(stream.seconds(event.start)),
         end_s=_seconds(stream.seconds(event.end)),
+        voice_start_s=_seconds_of(stream, event.voice_start),
+        voice_end_s=_seconds_of(stream, event.voice_end),
         time=stream.date(event.end),
         label=event.label,
         probability=_rounded(event.probability, 6),
@@ -220,6 +222,10 @@ def _prediction(event: types.Prediction) -> Prediction:
 
 def _by_label(labels: Sequence[str], values: Sequence[float]) -> dict[str, float]:
     return {label: _rounded(value, 6) for label, value in zip(labels, values, strict=True)}
+
+
+def _seconds_of(stream: types.Stream, index: int | None) -> float | None:
+    return None if index is None else _seconds(stream.seconds(index))
 
 
 def _seconds(value: float) -> float:

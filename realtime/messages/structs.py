@@ -98,6 +98,10 @@ class Prediction(_ServerMessage, frozen=True, kw_only=True, tag="prediction"):
     """Where the window begins, in seconds since the stream began."""
     end_s: float
     """Where the window ends, in seconds since the stream began."""
+    voice_start_s: float | None = None
+    """Where in the window a voice is first heard, in seconds since the stream began."""
+    voice_end_s: float | None = None
+    """Where in the window a voice is last heard, likewise; older servers leave out both."""
     time: Annotated[datetime, msgspec.Meta(tz=True)]
     """Date of the window's end, RFC 3339, in UTC."""
     label: str
@@ -123,7 +127,7 @@ class Prediction(_ServerMessage, frozen=True, kw_only=True, tag="prediction"):
 
 
 class Segment(_ServerMessage, frozen=True, kw_only=True, tag="segment"):
-    """A stretch of time with one stable label."""
+    """A stretch of a voice with one stable label."""
 
     stream: str
     """Name of the stream."""

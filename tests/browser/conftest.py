@@ -219,8 +219,13 @@ class Speaker:
         *,
         level_dbfs: float = -24.0,
         intensity: float | None = 0.6,
+        is_over: bool = False,
     ) -> None:
-        """Publish `n` predictions of a label, and the segment where it is new."""
+        """Publish `n` predictions of a label, and the segment where it is new.
+
+        Where the voice is over, they tell that it ended where the predictions before them did.
+        """
+        voice_end = self._end if is_over else None
         labels = self.stream.labels
         rest = (1 - probability) / max(1, len(labels) - 1)
         shares = tuple(probability if other == label else rest for other in labels)
@@ -242,6 +247,8 @@ class Speaker:
                     0,
                     latency,
                     intensity,
+                    None if voice_end is None else start,
+                    voice_end,
                 )
             )
             self._seq += 1

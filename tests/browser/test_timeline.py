@@ -136,6 +136,38 @@ def test_the_timeline_has_the_colours_of_what_was_said(
     assert_all_is_red(page)
 
 
+def test_what_goes_on_is_drawn_as_far_as_the_voice(
+    server: EventServer, open_page: OpenPage, make_speaker: MakeSpeaker
+) -> None:
+    speaker = make_speaker(server, "kitchen", age_s=62)
+    speaker.tell(State.LISTENING)
+    speaker.say("angry", 120, 1.0)
+    speaker.say("angry", 4, 1.0, is_over=True)
+    page = open_page(server.page_url)
+    canvas = card(page, "kitchen").locator("canvas")
+    wait_for_text(card(page, "kitchen").locator(".emotion"), "^angry$")
+    page.locator(".spans input").first.check(force=True)
+    page.wait_for_timeout(300)
+    # How far the areas and the strip below them go from the left, in device pixels, and how wide a second is.
+    areas, strip, second = page.evaluate(
+        """(canvas) => {
+            const { width, height, clientHeight } = canvas;
+            const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+            const end = (row) => {
+                const first = 4 * width * Math.round((row * height) / clientHeight);
+                let x = width - 1;
+                while (x > 0 && data[first + 4 * x] < data[first + 4 * x + 2] + 60) x--;
+                return x;
+            };
+            const span_s = 60 * Number(document.querySelector(".spans input:checked").value);
+            return [end(20), end(clientHeight - 31), width / span_s];
+        }""",
+        canvas.element_handle(),
+    )
+    # Two seconds less, but for what is around a voice.
+    assert (areas - strip) / second == pytest.approx(1.8, abs=0.4)
+
+
 def assert_all_is_red(page: Page) -> None:
     """Check the middle of the timeline of a kitchen where somebody is angry all the time."""
     canvas = card(page, "kitchen").locator("canvas")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.activity import SignalMeter, hears_voice
+from realtime.activity import SignalMeter, find_voice, hears_voice
 from realtime.features import FeatureSpec, FeatureWindow, Rms, WindowExtractor
 from realtime.sources.file import FileSource
 from realtime.types import SILENCE_DBFS
@@ -108,6 +108,62 @@ def heard(samples: FloatArray) -> list[bool]:
     extractor = WindowExtractor(SPEC, window=3 * RATE, hop=RATE // 2)
     windows = [*extractor.push(samples), *extractor.finish()]
     return [hears_voice(w.voice_rms, w.harmonicity, SPEC) for w in windows]
+
+
+def extents_s(samples: FloatArray) -> list[tuple[float, float]]:
+    """Return where the voice begins and ends in each window that has one, in seconds of the samples."""
+    extractor = WindowExtractor(SPEC, window=3 * RATE, hop=RATE // 2)
+    found = []
+    for w in [*extractor.push(samples), *extractor.finish()]:
+        frames = find_voice(w.voice_rms, w.harmonicity, SPEC)
+        if frames is not None:
+            first, stop = (w.start + frame * SPEC.frame_hop for frame in frames)
+            found.append((first / RATE, (stop - SPEC.frame_hop + SPEC.frame_length) / RATE))
+    return found
+
+
+def only_between(samples: FloatArray, *spans_s: tuple[float, float]) -> FloatArray:
+    inside = np.zeros(len(samples), dtype=np.float32)
+    for start_s, end_s in spans_s:
+        inside[round(start_s * RATE) : round(end_s * RATE)] = 1
+    return samples * inside
+
+
+@pytest.mark.parametrize("below", ["nothing", "hiss", "hum"])
+def test_a_voice_is_found_where_it_begins_and_ends(below: str) -> None:
+    # Its last syllable ends a quarter of a second before that.
+    sound = only_between(syllables(-20), (4.0, 5.5))
+    hum = np.sum([np.sin(2 * np.pi * 100 * k * TIME_S) for k in range(1, 8)], axis=0)
+    rooms: dict[str, npt.NDArray[Any]] = {
+        "nothing": np.zeros(len(TIME_S)),
+        "hiss": at_level(np.random.default_rng(3).standard_normal(len(TIME_S)), -45),
+        "hum": at_level(hum, -60),
+    }
+    found = extents_s(np.asarray(sound + rooms[below], dtype=np.float32))
+    assert len(found) >= 6
+    assert min(start_s for start_s, _ in found) == pytest.approx(4.0, abs=0.1)
+    assert max(end_s for _, end_s in found) == pytest.approx(5.25, abs=0.1)
+
+
+def test_single_frames_of_noise_are_no_part_of_a_voice() -> None:
+    harmonicity = np.full(118, 0.3)
+    rms = np.full(118, 0.01)
+    harmonicity[[5, 90, 110]] = 0.9
+    harmonicity[40:70] = 0.9
+    rms[40:70] = np.linspace(0.05, 0.2, 30)
+    assert find_voice(rms, harmonicity, SPEC) == (40, 70)
+    # Where there is nothing else, they are all that is known.
+    harmonicity[41:70:2] = 0.3
+    assert find_voice(rms, harmonicity, SPEC) == (5, 111)
+    harmonicity[:] = 0.3
+    assert find_voice(rms, harmonicity, SPEC) is None
+
+
+def test_a_voice_between_two_pauses_of_a_window_is_found_whole() -> None:
+    found = extents_s(only_between(syllables(-20), (3.1, 3.6), (4.6, 5.1)))
+    assert min(start_s for start_s, _ in found) == pytest.approx(3.1, abs=0.15)
+    assert max(end_s for _, end_s in found) == pytest.approx(5.1, abs=0.15)
+    assert max(end_s - start_s for start_s, end_s in found) == pytest.approx(2, abs=0.25)
 
 
 LOW = {

@@ -261,6 +261,16 @@ def test_prediction_on_the_wire() -> None:
     }
 
 
+def test_where_the_voice_is_is_on_the_wire_where_that_is_known() -> None:
+    message = messages.to_message(replace(PREDICTION, voice_start=0, voice_end=22051))
+    assert isinstance(message, messages.Prediction)
+    assert (message.voice_start_s, message.voice_end_s) == (0.0, 1.000045)
+    assert b'"voice_start_s":0.0' in messages.encode(message)
+    # As older servers send it.
+    assert b"voice" not in messages.encode(messages.to_message(PREDICTION))
+    assert PREDICTION.heard == (PREDICTION.start, PREDICTION.end)
+
+
 def test_intensity_is_on_the_wire_where_there_is_one() -> None:
     message = messages.to_message(replace(PREDICTION, intensity=0.123456))
     assert isinstance(message, messages.Prediction)
@@ -366,5 +376,6 @@ def test_the_table_has_every_message_and_every_field() -> None:
             assert f"| `{field}` | " in table
     assert "| `end_s` | number or null | Where it ends, in seconds since the stream began; null" in table
     assert "| `arousal` | number, may be left out |" in table
+    assert "| `voice_start_s` | number, may be left out |" in table
     assert "| `name` | string, may be left out |" in table
     assert "| `sample_rate` | integer | Samples per second of each channel" in table

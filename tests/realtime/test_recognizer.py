@@ -427,6 +427,35 @@ def test_segments_follow_the_voice() -> None:
     assert closed, "the silence closes what was open"
 
 
+def test_segments_and_predictions_tell_where_the_voice_is() -> None:
+    word = np.concatenate((silence(2.3), voiced(1.1), silence(4), voiced(1.4, seed=4), silence(2)))
+    # Samples that were lost before count too.
+    recognizer = fresh()
+    events = [*recognizer.push(Chunk(word, dropped=1_000)), *recognizer.finish()]
+    begin = {start_s: 1_000 + round(start_s * RATE) for start_s in (2.3, 3.4, 7.4, 8.8)}
+    for p in predictions(events):
+        assert p.voice_start is not None
+        assert p.voice_end is not None
+        assert p.start <= p.voice_start < p.voice_end <= p.end
+        (first, last) = (2.3, 3.4) if p.start < begin[3.4] else (7.4, 8.8)
+        assert p.voice_start == pytest.approx(max(p.start, begin[first]), abs=0.07 * RATE)
+        assert p.voice_end == pytest.approx(min(p.end, begin[last]), abs=0.15 * RATE)
+    closed = [s for s in events if isinstance(s, Segment) and s.end is not None]
+    assert closed[0].start == pytest.approx(begin[2.3] - 0.2 * RATE, abs=0.07 * RATE)
+    assert closed[-1].end == pytest.approx(begin[8.8] + 0.2 * RATE, abs=0.1 * RATE)
+    for segment in closed:
+        assert segment.end is not None
+        assert not segment.start < 5 * RATE < segment.end, "the pause is in none"
+
+
+def test_the_voice_of_the_last_window_ends_with_the_recording() -> None:
+    recognizer = fresh()
+    recognizer.push(voiced(1.13))
+    *_, last = predictions(recognizer.finish())
+    assert last.end == last.voice_end == round(1.13 * RATE)
+    assert last.heard == (last.start, last.end)
+
+
 def predictions(events: list[Event]) -> list[Prediction]:
     return [event for event in events if isinstance(event, Prediction)]
 

@@ -53,6 +53,20 @@ def test_events_survive_the_way() -> None:
     events: list[Event] = [
         status(7),
         Prediction(STREAM, 3, 11_025, 77_175, "angry", 0.75, (0.25, 0.75), (0.5, 0.5), -20.5, 12),
+        Prediction(
+            STREAM,
+            4,
+            22_050,
+            88_200,
+            "angry",
+            0.75,
+            (0.25, 0.75),
+            (0.5, 0.5),
+            -20.5,
+            12,
+            voice_start=22_051,
+            voice_end=77_177,
+        ),
         Segment(STREAM, "angry", 77_175, None, 0.5),
         Segment(STREAM, "angry", 77_175, 88_201, 0.5),
         status(123_456_789, State.STOPPED),
@@ -60,6 +74,8 @@ def test_events_survive_the_way() -> None:
     remote = greeted()
     found = [event for event_sent in events for event in remote.events(as_wire(event_sent))]
     assert [to_message(event) for event in found] == [to_message(event) for event in events]
+    voices = [(e.voice_start, e.voice_end) for e in found if isinstance(e, Prediction)]
+    assert voices == [(None, None), (22_051, 77_177)]
     stream = found[0].stream
     assert all(event.stream is stream for event in found)
     assert (stream.name, stream.model, stream.labels) == ("kitchen", "tiny", LABELS)
@@ -132,7 +148,7 @@ def told(events: list[Event]) -> list[tuple[object, ...]]:
         match event:
             case Prediction():
                 rounded = tuple(round(p, 6) for p in event.probabilities)
-                shown.append((event.seq, event.start, event.end, event.label, rounded))
+                shown.append((event.seq, event.start, event.end, event.label, rounded, event.heard))
             case Segment():
                 shown.append((event.label, event.start, event.end))
     return shown

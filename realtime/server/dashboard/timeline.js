@@ -106,7 +106,8 @@ function drawConditions(context, track, view) {
 function drawStrip(context, track, view) {
   const { x, areas, scale, width, theme, texts } = view;
   const top = areas + SPACE * scale;
-  const now = track.points.at(-1)?.at ?? view.to;
+  // What goes on has come as far as the voice.
+  const now = track.points.at(-1)?.heard ?? view.to;
   for (const { label, from, to } of track.stretches) {
     const [left, right] = [Math.max(0, x(from)), Math.min(width, x(to ?? now))];
     if (right <= left) continue;

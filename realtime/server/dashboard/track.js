@@ -6,6 +6,7 @@
  *
  * @typedef {object} Point  one prediction
  * @property {number} at  date of its window's end
+ * @property {number} heard  where in it the voice ends
  * @property {string} label
  * @property {number} probability
  * @property {Float32Array} shares  smoothed, by the order of the track's labels
@@ -24,6 +25,8 @@
 export const KEPT_MS = 3_600_000;
 
 const PREDICTING = new Set(["listening", "clipping"]);
+/** What is this near to a voice counts as part of it: as the server has it. */
+const AROUND_VOICE_MS = 200;
 /** Dates within this are one: they are computed from rounded seconds. */
 const ROUNDING_MS = 2;
 
@@ -158,7 +161,7 @@ export class Track {
     const before = this.points.at(-1);
     const follows = this.#follows(at, before);
     // What ended in between may never be told: the server forgets too.
-    if (!sameRun || !follows) this.#close(before?.at ?? at);
+    if (!sameRun || !follows) this.#close(before?.heard ?? at);
     const isNext = message.seq === (sameRun ? this.#seq + 1 : 0);
     [this.#origin, this.#seq, this.#end_s] = [origin, message.seq, message.end_s];
     if (!this.stretches.length || (!isNext && !this.#open)) {
@@ -167,6 +170,7 @@ export class Track {
     }
     this.points.push({
       at,
+      heard: Math.min(at, origin + 1000 * (message.voice_end_s ?? message.end_s) + AROUND_VOICE_MS),
       label: message.label,
       probability: message.probability,
       shares: Float32Array.from(this.labels, (label) => message.smoothed[label] ?? 0),
