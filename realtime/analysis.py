@@ -135,11 +135,13 @@ class Analysis:
     def timeline(self) -> tuple[Stretch, ...]:
         """Return labelled stretches that do not overlap: each moment has the label of the window about it.
 
-        A window speaks for the hop at its middle; where voice begins, for what is before that too, and
-        where it ends, for what is behind. Neighbours of one label are joined.
+        A window speaks for the hop at its middle; where windows with a voice begin, for what is before that
+        too, and where they end, for what is behind; but for nothing in which neither it nor another hears a
+        voice. Neighbours of one label are joined.
         """
         stretches: list[Stretch] = []
-        predictions = self.predictions
+        predictions, heard = self.predictions, self._heard()
+        reached_s, n_past = 0.0, 0
         for i, p in enumerate(predictions):
             stream = p.stream
             middle, half = p.start + stream.window / 2, stream.hop / 2
@@ -147,16 +149,38 @@ class Analysis:
             leads = i + 1 < len(predictions) and predictions[i + 1].start - p.start == stream.hop
             start_s = (middle - half if follows else p.start) / stream.sample_rate
             end_s = (middle + half if leads else p.end) / stream.sample_rate
-            end_s = min(end_s, self.duration_s)
-            if stretches:
-                start_s = max(start_s, stretches[-1].end_s)
-            if start_s >= end_s:
-                continue
-            if stretches and (stretches[-1].label, stretches[-1].end_s) == (p.label, start_s):
-                stretches[-1] = Stretch(stretches[-1].start_s, end_s, p.label)
-            else:
-                stretches.append(Stretch(start_s, end_s, p.label))
+            start_s, end_s = max(start_s, reached_s), min(end_s, self.duration_s)
+            reached_s = max(reached_s, end_s)
+            while n_past < len(heard) and heard[n_past][1] <= start_s:
+                n_past += 1
+            at = n_past
+            while at < len(heard) and heard[at][0] < end_s:
+                _append(stretches, Stretch(max(start_s, heard[at][0]), min(end_s, heard[at][1]), p.label))
+                at += 1
         return tuple(stretches)
+
+    def _heard(self) -> list[tuple[float, float]]:
+        """Return where windows hear a voice, in seconds: in order, and apart from one another."""
+        heard: list[tuple[float, float]] = []
+        for start_s, end_s in sorted(
+            (p.stream.seconds(start), p.stream.seconds(end))
+            for p in self.predictions
+            for start, end in [p.heard]
+        ):
+            if heard and start_s <= heard[-1][1]:
+                heard[-1] = (heard[-1][0], max(heard[-1][1], end_s))
+            else:
+                heard.append((start_s, end_s))
+        return heard
+
+
+def _append(stretches: list[Stretch], new: Stretch) -> None:
+    """Append a stretch, joined with the last where that ends there and has its label."""
+    if new.start_s >= new.end_s:
+        return
+    if stretches and (stretches[-1].label, stretches[-1].end_s) == (new.label, new.start_s):
+        new = Stretch(stretches.pop().start_s, new.end_s, new.label)
+    stretches.append(new)
 
 
 def find_files(paths: Iterable[Path], report: Callable[[str], None]) -> list[Path]:

@@ -46,10 +46,15 @@ def made_up(path: str, rate: int, seed: int) -> Analysis:
         values[0] = draw.choice([values[0], 0.03125, 0.5, 1e-6, 0.0, 1.0])
         best = int(np.argmax(values))
         at += draw.choice([hop, hop, hop, hop + draw.randrange(4 * window)])
+        stop = at + window - draw.randrange(hop)
+        # A voice in all of the window, in some of it, or nobody knows where.
+        first = draw.choice([at, draw.randrange(at, stop)])
+        voice = draw.choice([(first, stop), (first, draw.randrange(first, stop) + 1), (None, None)])
         events.append(
             Prediction(
-                stream, seq, at, at + window - draw.randrange(hop), labels[best], values[best],
+                stream, seq, at, stop, labels[best], values[best],
                 tuple(values), tuple(values[::-1]), -20.5, draw.choice([0, 0, 7]),
+                voice_start=voice[0], voice_end=voice[1],
             )
         )  # fmt: skip
         rows.append([round(value, 6) for value in values])
@@ -109,6 +114,27 @@ def test_texts_equal_the_reports(rate: int, page: Page) -> None:
             texts = [write(made, whole=whole).rstrip("\n") for whole in (False, True)]
             wanted = [text and f"{text}\n" for text in texts]
             assert written[name] == wanted
+
+
+def test_the_moments_of_which_the_page_says_that_no_voice_is_there_are_in_no_stretch(page: Page) -> None:
+    for seed in range(20):
+        made = made_up("talk.wav", 16_000, seed)
+        times_s = [0.05 + 0.1 * k for k in range(int(10 * made.duration_s))]
+        sent = [messages.encode(messages.to_message(e)).decode() for e in made.events]
+        shown = page.evaluate(
+            """async ([hello, texts, times]) => {
+                const { Analysis } = await import("/analysis.js");
+                const analysis = new Analysis("talk.wav", hello);
+                for (const text of texts) analysis.take(JSON.parse(text), text);
+                const inside = (t) => analysis.heard.some(({ start_s, end_s }) => start_s <= t && t < end_s);
+                return times.map((time) => [analysis.windowAt(time) !== undefined, inside(time)]);
+            }""",
+            [hello(made), sent, times_s],
+        )
+        stretches = made.timeline()
+        for time_s, (is_read, is_drawn) in zip(times_s, shown, strict=True):
+            is_labelled = any(s.start_s <= time_s < s.end_s for s in stretches)
+            assert is_read == is_drawn == is_labelled
 
 
 def test_numbers_are_written_as_python_writes_them(page: Page) -> None:

@@ -265,6 +265,38 @@ def is_coloured(page: Page) -> bool:
     return bool(n_colours > 4)
 
 
+def test_a_pause_is_a_hole_in_the_picture(voice: FloatArray, tmp_path: Path, open_files: OpenFiles) -> None:
+    pause = np.zeros(5 * RATE, dtype=np.float32)
+    pieces = [part(voice, RATE, 1, at_s, 5) for at_s in (0, 8)]
+    soundfile.write(tmp_path / NAMED, np.concatenate((pieces[0].ravel(), pause, pieces[1].ravel())), RATE)
+    page = open_files()
+    drop(page, tmp_path / NAMED)
+    wait_until_done(page, 1)
+    # The colours of a row of the areas, and of one of the strip: until 4.5 s of 15, and from 6 to 9.
+    voiced, silent = page.evaluate("""() => {
+        const canvas = document.querySelector("#files .picture canvas");
+        const { width, height, clientHeight } = canvas;
+        // All at once: browsers complain of several readings.
+        const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+        const colours = (from, to) => [120, clientHeight - 31].map((row) => {
+            const found = new Set();
+            for (let x = Math.round(from * width); x < to * width; x++) {
+                const at = 4 * (Math.round((row * height) / clientHeight) * width + x);
+                found.add(data.slice(at, at + 3).join());
+            }
+            return [...found];
+        });
+        return [colours(0.1, 0.3), colours(0.4, 0.6)];
+    }""")
+    assert silent == [["238,240,243"]] * 2
+    assert all("238,240,243" not in row for row in voiced)
+    slider = page.locator("#files .recording").get_by_role("slider")
+    slider.press("PageUp")
+    for _ in range(3):
+        slider.press("ArrowLeft")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("no voice"))
+
+
 @pytest.fixture
 def folder(voice: FloatArray, tmp_path: Path) -> Path:
     """A folder with recordings, in folders too, one that is broken, and what is none."""

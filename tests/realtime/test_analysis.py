@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,14 +26,25 @@ STREAM = Stream("a.wav", "tiny", LABELS, RATE, WINDOW, HOP)
 
 
 def judged(
-    starts: list[int], labels: list[str], *, duration_s: float, truth: str | None = None, label: str = "sad"
+    starts: list[int],
+    labels: list[str],
+    *,
+    duration_s: float,
+    truth: str | None = None,
+    label: str = "sad",
+    voices_s: list[tuple[float, float]] | None = None,
 ) -> Analysis:
-    """Make an analysis with a prediction at each start, in samples."""
+    """Make an analysis with a prediction at each start, in samples, and where they hear a voice, if known."""
     shares = tuple(np.full(len(LABELS), 1 / len(LABELS)).tolist())
     predictions = [
         Prediction(STREAM, seq, start, start + WINDOW, name, 0.5, shares, shares, -20.0)
         for seq, (start, name) in enumerate(zip(starts, labels, strict=True))
     ]
+    if voices_s is not None:
+        predictions = [
+            replace(p, voice_start=round(begin_s * RATE), voice_end=round(end_s * RATE))
+            for p, (begin_s, end_s) in zip(predictions, voices_s, strict=True)
+        ]
     return Analysis(
         Path("a.wav"), LABELS, duration_s, tuple(predictions), label, 0.5, np.array(shares), truth
     )
@@ -160,6 +172,45 @@ def test_timeline_with_a_pause() -> None:
 
 def test_timeline_of_less_than_a_window() -> None:
     assert judged([0], ["happy"], duration_s=0.6).timeline() == (Stretch(0, 0.6, "happy"),)
+
+
+def test_a_timeline_begins_and_ends_with_the_voice() -> None:
+    # A word from 10 to 11 s: windows hear it from 7.5 to 13.5 s on.
+    starts = [HOP * k for k in range(15, 22)]
+    voices_s = [(10.0, min(11.0, start / RATE + 3)) for start in starts]
+    labels = ["neutral", "neutral", "happy", "sad", "sad", "angry", "angry"]
+    found = judged(starts, labels, duration_s=20, voices_s=voices_s)
+    # Their middles are at 9, 9.5, 10, and so on: what the first and the last ones say is of silence.
+    assert found.timeline() == (Stretch(9.8, 10.25, "happy"), Stretch(10.25, 11.2, "sad"))
+
+
+def test_a_pause_that_no_window_hears_across_is_a_hole() -> None:
+    starts = [HOP * k for k in [*range(5, 16), *range(19, 26)]]
+    voices_s = [(max(5.0, s / RATE), min(8.0, s / RATE + 3)) for s in starts[:11]]
+    voices_s += [(12.0, min(15.0, s / RATE + 3)) for s in starts[11:]]
+    found = judged(starts, ["sad"] * len(starts), duration_s=15.1, voices_s=voices_s)
+    assert found.timeline() == (Stretch(4.8, 8.2, "sad"), Stretch(11.8, 15.1, "sad"))
+    # Of a server that does not tell, it goes on.
+    untold = judged(starts, ["sad"] * len(starts), duration_s=15.1)
+    assert untold.timeline() == (Stretch(2.5, 15.1, "sad"),)
+
+
+def test_of_what_several_windows_hear_all_counts() -> None:
+    voices_s = [(0.5, 1.0), (0.5, 2.9), (2.7, 2.9)]
+    found = judged([0, HOP, 2 * HOP], ["sad", "sad", "happy"], duration_s=9, voices_s=voices_s)
+    assert found.timeline() == (Stretch(0.3, 2.25, "sad"), Stretch(2.25, 3.1, "happy"))
+
+
+def test_a_recording_with_pauses(tmp_path: Path, model: LoadedModel, make_voice: MakeVoice) -> None:
+    path = tmp_path / "pauses.wav"
+    room = 1e-4 * np.random.default_rng(1).standard_normal(4 * RATE)
+    pieces = [room, make_voice(1.0), room, make_voice(2.0, seed=1), room]
+    soundfile.write(path, np.concatenate(pieces), RATE)
+    stretches = analysis.analyze(path, model).timeline()
+    inside = [s for s in stretches if s.end_s < 6]
+    assert [inside[0].start_s, inside[-1].end_s] == pytest.approx([3.8, 5.2], abs=0.25)
+    behind = [s for s in stretches if s.end_s >= 6]
+    assert [behind[0].start_s, behind[-1].end_s] == pytest.approx([8.8, 11.2], abs=0.25)
 
 
 @given(

@@ -7,6 +7,7 @@
  * @typedef {object} Window  one prediction
  * @property {number} start  its first sample, at the model's rate
  * @property {number} end  the sample after its last
+ * @property {[number, number]} heard  where there is a voice: from its first sample to the one after its last
  * @property {string} label
  * @property {number} probability
  * @property {number[]} probabilities  of this window alone, in the order of the labels
@@ -17,6 +18,9 @@
 
 /** Stands for the answer where no window held a voice; never a class. */
 export const NO_VOICE = "no voice";
+
+/** What is this near to a voice counts as part of it, in seconds: as the server has it. */
+const AROUND_VOICE_S = 0.2;
 
 /** The emotions of RAVDESS, in the order of the numbers in its file names. */
 const RAVDESS = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"];
@@ -66,9 +70,11 @@ export class Analysis {
     this.events.push(text);
     this.dropped += message.dropped ?? 0;
     if (message.type === "prediction") {
+      const [start, end] = [message.start_s, message.end_s].map((seconds) => this.#sample(seconds));
       this.windows.push({
-        start: this.#sample(message.start_s),
-        end: this.#sample(message.end_s),
+        start,
+        end,
+        heard: this.#heardBy(message, start, end),
         label: message.label,
         probability: message.probability,
         probabilities: this.labels.map((label) => message.probabilities[label]),
@@ -102,27 +108,41 @@ export class Analysis {
   /**
    * Labelled stretches that do not overlap: each moment has the label of the window about it.
    *
-   * A window speaks for the hop at its middle; where voice begins, for what is before that too, and where it
-   * ends, for what is behind. Neighbours of one label are joined.
+   * A window speaks for the hop at its middle; where windows with a voice begin, for what is before that too, and
+   * where they end, for what is behind; but for nothing in which neither it nor another hears a voice. Neighbours
+   * of one label are joined.
    *
    * @returns {Stretch[]}
    */
   get timeline() {
     const stretches = [];
-    const { windows, hop, sample_rate, duration_s } = this;
+    const { windows, hop, sample_rate, duration_s, heard } = this;
+    let [reached_s, n_past] = [0, 0];
     windows.forEach(({ start, end, label }, i) => {
       const follows = i > 0 && start - windows[i - 1].start === hop;
       const leads = i + 1 < windows.length && windows[i + 1].start - start === hop;
       const middle = start + this.window / 2;
-      let start_s = (follows ? middle - hop / 2 : start) / sample_rate;
+      const start_s = Math.max((follows ? middle - hop / 2 : start) / sample_rate, reached_s);
       const end_s = Math.min((leads ? middle + hop / 2 : end) / sample_rate, duration_s);
-      const last = stretches.at(-1);
-      if (last) start_s = Math.max(start_s, last.end_s);
-      if (start_s >= end_s) return;
-      if (last && last.label === label && last.end_s === start_s) last.end_s = end_s;
-      else stretches.push({ start_s, end_s, label });
+      reached_s = Math.max(reached_s, end_s);
+      while (heard[n_past]?.end_s <= start_s) n_past += 1;
+      for (let at = n_past; heard[at]?.start_s < end_s; at++) {
+        append(stretches, { start_s: Math.max(start_s, heard[at].start_s), end_s: Math.min(end_s, heard[at].end_s), label });
+      }
     });
     return stretches;
+  }
+
+  /** Where windows hear a voice, in order, and apart from one another. @returns {{start_s: number, end_s: number}[]} */
+  get heard() {
+    const spans = this.windows.map(({ heard }) => heard.map((sample) => sample / this.sample_rate));
+    const heard = [];
+    for (const [start_s, end_s] of spans.sort((a, b) => a[0] - b[0])) {
+      const last = heard.at(-1);
+      if (last && start_s <= last.end_s) last.end_s = Math.max(last.end_s, end_s);
+      else heard.push({ start_s, end_s });
+    }
+    return heard;
   }
 
   /** Share of each label in the time with a voice, largest first. @returns {{label: string, share: number}[]} */
@@ -136,6 +156,7 @@ export class Analysis {
   /** Return the window that speaks for a moment; undefined where no voice is. @param {number} at_s @returns {Window | undefined} */
   windowAt(at_s) {
     const at = at_s * this.sample_rate;
+    if (!this.windows.some(({ heard: [from, to] }) => at >= from && at < to)) return undefined;
     let best;
     for (const window of this.windows) {
       if (at < window.start || at >= window.end) continue;
@@ -145,7 +166,22 @@ export class Analysis {
     return best?.window;
   }
 
+  /** Where a window has a voice; all of it where the server does not tell. @returns {[number, number]} */
+  #heardBy({ voice_start_s, voice_end_s }, start, end) {
+    if (voice_start_s === undefined || voice_end_s === undefined) return [start, end];
+    const around = this.#sample(AROUND_VOICE_S);
+    return [Math.max(start, this.#sample(voice_start_s) - around), Math.min(end, this.#sample(voice_end_s) + around)];
+  }
+
   #sample(seconds) {
     return Math.round(seconds * this.sample_rate);
   }
+}
+
+/** Append a stretch, joined with the last where that ends there and has its label. @param {Stretch[]} stretches @param {Stretch} added */
+function append(stretches, added) {
+  if (added.start_s >= added.end_s) return;
+  const last = stretches.at(-1);
+  if (last && last.label === added.label && last.end_s === added.start_s) last.end_s = added.end_s;
+  else stretches.push(added);
 }

@@ -69,9 +69,14 @@ function drawWave({ context, peaks, span, duration_s, width, scale, inks }) {
 }
 
 function drawAreas(view) {
-  const { context, analysis, theme, scale, top, strip, inks } = view;
+  const { context, analysis, theme, scale, top, strip, inks, x } = view;
   const height = strip - SPACE * scale - top;
   const y = (share) => top + height * (1 - share);
+  context.save();
+  context.beginPath();
+  // Where no voice is, nothing was judged.
+  for (const { start_s, end_s } of analysis.heard) context.rect(x(start_s), top, x(end_s) - x(start_s), height);
+  context.clip();
   for (const run of runsOf(view)) {
     const floors = new Float64Array(run.length);
     analysis.labels.forEach((label, i) => {
@@ -91,6 +96,7 @@ function drawAreas(view) {
     }
     context.globalAlpha = 1;
   }
+  context.restore();
 }
 
 /**
