@@ -147,13 +147,12 @@ class Recognizer:
         ------
         SourceError
             Where the samples are no floating-point numbers, or have more than one dimension, or as many
-            are not told to be clipped or not.
+            are not told to be clipped or not; or where there are any, but the chunk's state says that
+            nothing is heard.
         """
         if not isinstance(chunk, Chunk):
             chunk = Chunk(chunk)
-        _check_samples(chunk.samples)
-        if chunk.clipped is not None and chunk.clipped.shape != chunk.samples.shape:
-            raise SourceError(f"clipped has the shape {chunk.clipped.shape}; wanted {chunk.samples.shape}")
+        _check(chunk)
         if chunk.started is not None and chunk.started != self.stream.date(0):
             self.stream = self._segments.stream = replace(self.stream, redated=chunk.started)
         events: list[Event] = []
@@ -178,13 +177,7 @@ class Recognizer:
         The last window is filled up with silence, so that every sample is in one. Afterwards only
         `reset` makes sense.
         """
-        events: list[Event] = []
-        if self._extractor.n_unseen:
-            padding = np.zeros(self._extractor.n_until_due, dtype=np.float32)
-            # No time passes: the stream's end stays where it is.
-            self._position.index -= len(padding)
-            events += self._feed(padding, 0.0)
-        return events + self.stop()
+        return self._fill_up() + self.stop()
 
     def stop(self) -> list[Event]:
         """Return the last events of a stream that is broken off: samples in no window are counted as lost."""
@@ -197,6 +190,15 @@ class Recognizer:
         rest_s = n_rest / self.stream.sample_rate
         detail = f"broken off: the last {rest_s:.2g} s are in no window" if n_rest else "the stream has ended"
         return [*self._segments.close(), self._enter(State.STOPPED, detail)]
+
+    def _fill_up(self) -> list[Event]:
+        """Return the events of a last window, filled up with silence where samples are in none yet."""
+        if not self._extractor.n_unseen:
+            return []
+        padding = np.zeros(self._extractor.n_until_due, dtype=np.float32)
+        # No time passes: the stream's end stays where it is.
+        self._position.index -= len(padding)
+        return self._feed(padding, 0.0)
 
     def _feed(self, samples: FloatArray, queued_s: float, clipped: BoolArray | None = None) -> list[Event]:
         events: list[Event] = []
@@ -365,15 +367,23 @@ def _whole_frames(hop_s: float, model: Model) -> int:
     return n_frames * spec.frame_hop
 
 
-def _check_samples(samples: FloatArray) -> None:
+def _check(chunk: Chunk) -> None:
     """Refuse what only looks like audio; integers above all, whose scale nobody can guess."""
     # Annotated as an array, but users call this too.
+    samples = chunk.samples
     kind = getattr(samples, "dtype", None)
     if kind is None or samples.ndim != 1 or not np.issubdtype(kind, np.floating):
         found = type(samples).__name__ if kind is None else f"{kind} of shape {samples.shape}"
         raise SourceError(
             f"samples are {found}; wanted a NumPy array of floating-point numbers of shape (n,): mono, full "
             "scale ±1 (divide 16-bit samples by 32768)"
+        )
+    if chunk.clipped is not None and chunk.clipped.shape != samples.shape:
+        raise SourceError(f"clipped has the shape {chunk.clipped.shape}; wanted {samples.shape}")
+    if len(samples) and chunk.state not in PREDICTING:
+        raise SourceError(
+            f"a chunk of state {chunk.state.value} has {len(samples)} samples; wanted none: "
+            "what is heard comes in a chunk of its own"
         )
 
 

@@ -211,6 +211,15 @@ def test_what_is_clipped_is_told_of_every_sample() -> None:
         fresh().push(chunk)
 
 
+def test_samples_that_are_said_not_to_be_heard_are_refused() -> None:
+    recognizer = fresh()
+    for state in (State.NO_SIGNAL, State.RECOVERING, State.SILENT):
+        with pytest.raises(SourceError, match=f"a chunk of state {state.value} has 7 samples; wanted none"):
+            recognizer.push(Chunk(np.zeros(7, dtype=np.float32), dropped=3, state=state))
+    # Nothing has happened: it goes on as if new.
+    assert plain(recognizer.push(SPEECH)) == plain(WHOLE)
+
+
 def test_a_window_that_spans_a_gap_is_never_predicted_on() -> None:
     recognizer = fresh()
     events = recognizer.push(voiced(1.3))
