@@ -159,6 +159,8 @@ class Recognizer:
         if self._position.state is None:
             events.append(self._enter(State.STARTING, "collecting the first window"))
         if chunk.dropped:
+            if chunk.last and not len(chunk.samples):
+                events += self._fill_up()
             events += self._lose(chunk.dropped, chunk.detail or "the source lost samples", chunk.state)
         if chunk.state not in PREDICTING:
             return events + self._tell(chunk.state, chunk.detail)

@@ -59,8 +59,12 @@ class RemoteStreams:
                 return self._interrupt(message.message)
             case messages.Error(code="disconnected"):
                 # Told by this side alone: the server does not know of what never came.
-                self._n_lost += message.dropped
+                self.lose(message.dropped)
         return []
+
+    def lose(self, n_samples: int) -> None:
+        """Count lost samples that the server does not know of; they are told with the next event."""
+        self._n_lost += n_samples
 
     def _greet(self, hello: messages.Hello) -> None:
         old = self._hello
@@ -160,7 +164,8 @@ def _index(stream: Stream, seconds: float) -> int:
 class RemoteRecognizer:
     """Lets a server judge: chunks go there, events come back, a little later than those of a recognizer here.
 
-    Samples that were lost before are sent as what is no number, which the server counts as dropped.
+    Samples that were lost before are sent as what is no number, which the server counts as dropped; those
+    at the end are counted here alone, so that the server judges what came before them to its end.
 
     Parameters
     ----------
@@ -232,7 +237,10 @@ class RemoteRecognizer:
             self._report(trouble)
         self._trouble = trouble
         events: list[Event] = []
-        if chunk.dropped:
+        if chunk.dropped and chunk.last and not len(chunk.samples):
+            # Sent as what is no number, it would break off the last window there.
+            self._streams.lose(chunk.dropped)
+        elif chunk.dropped:
             self._has_lost = True
             events += self._put(chunk.dropped)
         if len(chunk.samples):

@@ -147,6 +147,9 @@ class Chunk:
     clipped : np.ndarray [shape=(n,), dtype=bool] or None
         Which of the samples were clipped in a channel before channels were mixed, after which nobody can
         tell; None where there is nothing to know but the samples themselves.
+    last
+        Whether nothing follows. What such a chunk without samples tells as lost is the end of the audio: what
+        came before is then judged as if it had ended there.
     """
 
     samples: FloatArray
@@ -156,6 +159,7 @@ class Chunk:
     detail: str = ""
     started: datetime | None = None
     clipped: BoolArray | None = None
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,7 +223,7 @@ class AudioStream:
                 f"bytes ({self.start.format}, channels: {self.start.channels})"
             )
             self._rest = b""
-            outputs += self._recognizer.push(Chunk(_NOTHING, 1, detail=detail))
+            outputs += self._recognizer.push(Chunk(_NOTHING, 1, detail=detail, last=True))
             text = f"the stream {detail}: check what cuts the samples"
             outputs.append(messages.Error(code="leftover", message=text, fatal=False, dropped=1))
         return [*outputs, *self._bad(), *self._recognizer.finish()]

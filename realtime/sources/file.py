@@ -140,7 +140,7 @@ class FileSource:
             dropped = max(1, round(n_missing * self.sample_rate / file.samplerate))
             reason = "the rest is damaged" if is_damaged else "the file ends early"
             detail = f"{self.name}: {read_s:.2f} s read of {announced}; {reason}"
-            yield Chunk(np.zeros(0, dtype=np.float32), dropped, detail=detail)
+            yield Chunk(np.zeros(0, dtype=np.float32), dropped, detail=detail, last=True)
 
 
 def _open(path: Path) -> SoundFile:

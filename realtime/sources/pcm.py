@@ -210,6 +210,7 @@ class PcmSource:
                     f"{self.name} ended with {len(rest)} bytes left over; wanted whole frames of "
                     f"{n_frame_bytes} bytes ({self.sample_format}, channels: {self.channels})"
                 ),
+                last=True,
             )
 
     def _waited_for(self) -> Iterator[bytes | None]:

@@ -128,6 +128,23 @@ def test_a_recording_without_a_voice(tmp_path: Path, model: LoadedModel) -> None
     assert any(isinstance(event, Status) and event.state is State.SILENT for event in found.events)
 
 
+def test_a_short_recording_whose_end_is_damaged_is_judged(
+    tmp_path: Path, make_voice: MakeVoice, model: LoadedModel
+) -> None:
+    path, decoded = tmp_path / "torn.flac", tmp_path / "decoded.flac"
+    soundfile.write(path, make_voice(2.5), RATE)
+    path.write_bytes(path.read_bytes()[:-300])
+    found = analysis.analyze(path, model)
+    n_decoded = found.predictions[-1].end
+    assert RATE < n_decoded < 2.5 * RATE
+    assert n_decoded + found.dropped == found.duration_s * RATE == 2.5 * RATE
+    # As a recording is that ends there.
+    soundfile.write(decoded, make_voice(2.5)[:n_decoded], RATE)
+    expected = analysis.analyze(decoded, model)
+    assert (found.label, found.probability) == (expected.label, expected.probability)
+    assert any("the rest is damaged" in why for why in found.losses)
+
+
 def test_an_answer_that_is_not_sure_is_unknown(recording: Path, model: LoadedModel) -> None:
     sure = analysis.analyze(recording, model)
     found = analysis.analyze(recording, model, min_probability=sure.probability + 0.01)

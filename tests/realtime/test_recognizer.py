@@ -364,6 +364,30 @@ def test_chunks_may_tell_when_the_stream_began() -> None:
     assert {event.stream.date(0) for event in recognizer.finish()} == {earlier}
 
 
+@pytest.mark.parametrize("seconds", [0.7, 1.0, 2.1])
+def test_what_is_lost_at_the_end_takes_nothing_else_with_it(seconds: float) -> None:
+    samples, end = voiced(seconds), round(seconds * RATE)
+    whole, damaged = fresh(), fresh()
+    expected = predictions(whole.push(samples) + whole.finish())
+    events = damaged.push(samples)
+    events += damaged.push(Chunk(samples[:0], 500, detail="the rest is damaged", last=True))
+    events += damaged.finish()
+    assert plain([*predictions(events)]) == plain([*expected])
+    assert expected[-1].end == end
+    *_, lost, stopped = (event for event in events if isinstance(event, Status))
+    assert (lost.state, lost.dropped, lost.detail) == (State.RECOVERING, 500, "the rest is damaged")
+    assert (stopped.state, stopped.dropped, stopped.since) == (State.STOPPED, 0, end + 500)
+
+
+def test_what_is_lost_before_the_last_samples_is_a_gap() -> None:
+    recognizer = fresh()
+    events = recognizer.push(voiced(1.2)) + recognizer.push(Chunk(voiced(0.7, seed=1), 500, last=True))
+    events += recognizer.finish()
+    (lost,) = (event for event in events if isinstance(event, Status) and event.dropped)
+    assert lost.dropped == round(0.2 * RATE) + 500
+    assert [(p.start, p.end) for p in predictions(events)] == [(0, RATE), (19_700, 19_700 + 11_200)]
+
+
 def test_stop_counts_what_was_in_no_window() -> None:
     recognizer = fresh()
     recognizer.push(voiced(1.1))

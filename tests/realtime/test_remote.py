@@ -176,6 +176,24 @@ def test_it_says_what_a_recognizer_here_says(
     assert n_lost(events[1]) == n_lost(events[0]) >= 8_000
 
 
+def test_what_is_lost_at_the_end_is_counted_here(
+    server: EventServer, tiny_model: Path, make_voice: MakeVoice
+) -> None:
+    samples = make_voice(2.5)
+    chunks = [Chunk(samples), Chunk(samples[:0], 8_000, detail="the rest is damaged", last=True)]
+    here = realtime.Recognizer(realtime.load(tiny_model), name="me")
+    reports: list[str] = []
+    there = RemoteRecognizer(server.page_url, 16_000, reports.append, name="me", realtime=False)
+    events: list[list[Event]] = []
+    for recognizer in (here, there):
+        pushed = [event for chunk in chunks for event in recognizer.push(chunk)]
+        events.append([*pushed, *recognizer.finish()])
+    assert sum(isinstance(event, Prediction) for event in events[0]) == 1
+    assert told(events[1]) == told(events[0])
+    assert n_lost(events[1]) == n_lost(events[0]) == 8_000
+    assert reports == ["the rest is damaged"]
+
+
 def test_what_is_lost_is_sent_a_second_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[FloatArray] = []
 

@@ -113,13 +113,17 @@ def test_one_sample_at_a_time(model: LoadedModel, make_voice: MakeVoice) -> None
 
 
 def test_what_is_left_of_a_frame_counts_as_one_and_is_told(model: LoadedModel, make_voice: MakeVoice) -> None:
-    stream = stream_of(model)
-    outputs = stream.push(make_voice(4).tobytes() + b"\0\0\0") + stream.finish()
+    stream, whole = stream_of(model), stream_of(model)
+    data = make_voice(4.2).tobytes()
+    outputs = stream.push(data + b"\0\0\0") + stream.finish()
+    assert facts(outputs) == facts(whole.push(data) + whole.finish())
     (error,) = (output for output in outputs if isinstance(output, messages.Error))
     assert (error.code, error.fatal, error.dropped) == ("leftover", False, 1)
     assert "3 bytes left over" in error.message
-    assert dropped(outputs) >= 1
-    assert states(outputs)[-1] is State.STOPPED
+    assert dropped(outputs) == 1
+    stopped = outputs[-1]
+    assert isinstance(stopped, Status)
+    assert (stopped.state, stopped.at) == (State.STOPPED, round(4.2 * RATE) + 1)
 
 
 def test_samples_that_are_no_audio_are_told_once_in_a_while_and_at_the_end(

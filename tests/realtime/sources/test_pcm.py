@@ -143,6 +143,7 @@ def test_bytes_left_over_are_told(sample_format: str, channels: int, n_left: int
     assert (last.dropped, last.state, len(last.samples)) == (1, State.LISTENING, 0)
     assert f"{n_left} bytes left over" in last.detail
     assert all(chunk.dropped == 0 for chunk in others)
+    assert [chunk.last for chunk in chunks] == [False] * len(others) + [True]
 
 
 def test_fewer_bytes_than_one_sample() -> None:
