@@ -56,13 +56,17 @@ class Downmixer:
 
     def reset(self) -> None:
         """Forget everything pushed so far."""
-        self._n_filled = 0
-        # Per block: energy of each channel, then of their sum.
-        self._energies = np.empty((0, self._block.shape[1] + 1))
         self._n_agreed = 0
         # What is listened to now, and what was in the block before: a channel, or None for the mean.
         self._chosen: int | None = None
-        self._before: int | None = None
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget what was measured, as behind a gap, but not how the channels turned out to be wired."""
+        self._n_filled = 0
+        # Per block: energy of each channel, then of their sum.
+        self._energies = np.empty((0, self._block.shape[1] + 1))
+        self._before = self._chosen
 
     def push(self, samples: FloatArray) -> FloatArray:
         """Return the next samples as one channel.

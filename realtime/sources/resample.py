@@ -103,9 +103,10 @@ class StreamResampler:
         return self._resample(mono)
 
     def finish(self) -> FloatArray:
-        """Return the rest of the output and begin anew.
+        """Return the rest of the output and begin anew: what comes next is not blended with it.
 
-        In all, `n` samples of input give `n * to_rate / from_rate` of output, to within one.
+        Where channels cancel each other out, which one is listened to stays known. In all, `n` samples of
+        input give `n * to_rate / from_rate` of output, to within one.
 
         Returns
         -------
@@ -116,16 +117,21 @@ class StreamResampler:
         if self._n_in:
             tail = self._resample(tail, last=True)
         clipped = None if self._clipped is None else self._clipped[: len(tail)]
-        self.reset()
+        self._begin_anew()
+        if self._downmixer is not None:
+            self._downmixer.begin_anew()
         self._clipped = clipped
         return tail
 
     def reset(self) -> None:
         """Forget everything pushed so far."""
-        if self._soxr is not None:
-            self._soxr.clear()
+        self._begin_anew()
         if self._downmixer is not None:
             self._downmixer.reset()
+
+    def _begin_anew(self) -> None:
+        if self._soxr is not None:
+            self._soxr.clear()
         self._n_in = self._n_out = self._n_told = 0
         self._clipped = None
         self._clipped_in = self._clipped_in[:0]

@@ -139,6 +139,29 @@ def test_what_is_no_number_decides_nothing() -> None:
     np.testing.assert_array_equal(np.abs(mixed[RATE:]), np.abs(left[RATE:]))
 
 
+@pytest.mark.parametrize("seconds", [LEAST_S, 1.23])
+def test_wiring_is_known_behind_a_gap(seconds: float) -> None:
+    left = noise(seconds)
+    samples = np.stack([left, np.float32(-0.9) * left], axis=1)
+    mixer = Downmixer(RATE, 2)
+    assert not np.array_equal(mixer.push(samples), left)
+    mixer.begin_anew()
+    # Not even just after the decision does anything fade from what was before the gap.
+    assert mixer.push(samples).tobytes() == left.tobytes()
+    # It may still turn out to be another.
+    soft, loud = (np.float32(factor) * noise(3.0, 1) for factor in (0.01, -1))
+    np.testing.assert_array_equal(mixer.push(np.stack([soft, loud], axis=1))[-RATE:], loud[-RATE:])
+
+
+def test_what_was_measured_before_a_gap_decides_nothing_behind_it() -> None:
+    left = noise(0.55)
+    samples = np.stack([left, -left], axis=1)[: round(LEAST_S * RATE) - 1]
+    mixer = Downmixer(RATE, 2)
+    for _ in range(3):
+        assert not mixer.push(samples).any()
+        mixer.begin_anew()
+
+
 def test_reset_forgets() -> None:
     left = noise(2.0)
     samples = np.stack([left, -left], axis=1)

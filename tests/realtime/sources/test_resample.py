@@ -142,6 +142,17 @@ def test_reset_forgets() -> None:
     assert resample(used, samples, []).tobytes() != expected.tobytes()
 
 
+@pytest.mark.parametrize("rates", [(44_100, 16_000), (16_000, 16_000)])
+def test_finish_keeps_which_channel_is_listened_to(rates: tuple[int, int]) -> None:
+    left = noise(44_100)[:, 0]
+    stereo = np.stack([left, np.float32(-0.9) * left], axis=1)
+    resampler = StreamResampler(*rates, 2)
+    first = resample(resampler, stereo, [])
+    assert resample(resampler, stereo, []).tobytes() == resample(StreamResampler(*rates), left, []).tobytes()
+    resampler.reset()
+    assert resample(resampler, stereo, []).tobytes() == first.tobytes()
+
+
 def test_finish_begins_anew() -> None:
     samples, resampler = noise(5_000)[:, 0], StreamResampler(44_100, 16_000)
     assert resample(resampler, samples, []).tobytes() == resample(resampler, samples, [7, 900]).tobytes()
