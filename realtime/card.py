@@ -133,6 +133,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     n_selected: int
     """Number of those that the model sees."""
     smoothing: Smoothing = Smoothing()
+    """How successive windows are combined by default, where `hop` is the step between them."""
     adaptation: Adaptation | None = None
     """How the model gets used to a speaker; not at all where there is none."""
     intensity: bool = False

@@ -69,6 +69,22 @@ class Smoother:
         return np.asarray(np.mean(voters, axis=0), dtype=np.float32)
 
 
+def at_pace(smoothing: Smoothing, hops: float) -> Smoothing:
+    """Return a smoothing as steady in time as one that is meant for another hop.
+
+    Parameters
+    ----------
+    smoothing
+        How windows of that other hop are combined.
+    hops
+        The step between windows now, in such hops.
+    """
+    if hops == 1:
+        return smoothing
+    n = min(LONGEST_VOTE, max(1, round(smoothing.n / hops)))
+    return replace(smoothing, alpha=1 - (1 - smoothing.alpha) ** hops, n=n)
+
+
 def decide(smoothed: FloatArray, labels: tuple[str, ...], min_probability: float) -> tuple[str, float]:
     """Return label and probability: the likeliest class, or `unknown` where it is not likely enough.
 

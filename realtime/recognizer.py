@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LARGEST_SAMPLE = 65_536.0
 """Samples beyond this are no audio, not even audio that was scaled wrongly: they count as lost."""
+STABLE_HOPS = 2
+"""A label that lasts for so many hops is stable; hops are meant that are as long as the model's own."""
 REMIND_S = 5.0
 """While there is nothing to predict on, the state is told again this often, in seconds of audio."""
 
@@ -70,7 +72,8 @@ class Recognizer:
     hop_s
         Step between windows, in seconds; the model's own by default.
     smoothing
-        How successive windows are combined; the model's own by default.
+        How successive windows are combined; by default as the model has it, at the pace of its own hop
+        whatever the hop is.
     min_probability
         Below this the label is `unknown`; 0 never abstains.
     adapt
@@ -120,10 +123,14 @@ class Recognizer:
         self._now = timer or (lambda: 0.0)
         self._extractor = WindowExtractor(model.spec, window=model.window, hop=hop)
         self._meter = activity.SignalMeter(model.window, model.spec.frame_hop)
-        self._smoother = decision.Smoother(smoothing or model.smoothing, len(model.labels))
+        # More windows in the same time are no reason for answers to change more often.
+        smoothing = smoothing or decision.at_pace(model.smoothing, hop / model.hop)
+        self._smoother = decision.Smoother(smoothing, len(model.labels))
         # Of one value a majority is all of them: it is their mean.
-        self._intensity = decision.Smoother(smoothing or model.smoothing, 1)
-        self._segments = decision.SegmentTracker(self.stream)
+        self._intensity = decision.Smoother(smoothing, 1)
+        # Of a single window nobody could say that it is not an odd one.
+        n_stable = max(2, round(STABLE_HOPS * model.hop / hop))
+        self._segments = decision.SegmentTracker(self.stream, n_stable)
         self._speaker = None if model.adaptation is None or not adapt else Speaker(model.adaptation)
         self.reset()
 

@@ -34,7 +34,9 @@ def add_judging(parser: argparse._ActionsContainer) -> None:
     judging = parser.add_argument_group("how to judge")
     judging.add_argument("--model", metavar="NAME|FOLDER", help="the model (see: tonewatch models)")
     judging.add_argument("--hop", dest="hop_s", type=float, metavar="S", help="seconds between predictions")
-    judging.add_argument("--smoothing", metavar="HOW", help="none, exponential:ALPHA or majority:N")
+    judging.add_argument(
+        "--smoothing", metavar="HOW", help="none, exponential:ALPHA or majority:N, of windows"
+    )
     judging.add_argument(
         "--min-probability", type=float, metavar="P", help="answer 'unknown' below this probability (0)"
     )

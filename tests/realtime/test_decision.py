@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.decision import SegmentTracker, Smoother, decide
+from realtime.decision import SegmentTracker, Smoother, at_pace, decide
 from realtime.errors import SettingsError
 from realtime.types import FloatArray, Prediction, Segment, Smoothing, Stream
 
@@ -49,6 +49,32 @@ def test_majority_takes_the_label_most_windows_chose() -> None:
 def test_none_passes_through() -> None:
     (row,) = rows((0.2, 0.5, 0.3))
     assert Smoother(Smoothing(method="none"), 3).push(row) is row
+
+
+@pytest.mark.parametrize("n_parts", [2, 5, 20])
+def test_at_another_pace_as_much_is_forgotten_in_the_same_time(n_parts: int) -> None:
+    smoothing = Smoothing(alpha=0.5, n=3)
+    usual, finer = Smoother(smoothing, 3), Smoother(at_pace(smoothing, 1 / n_parts), 3)
+    before, after = rows((1, 0, 0), (0, 1, 0))
+    usual.push(before)
+    finer.push(before)
+    for _ in range(4):
+        expected = usual.push(after)
+        for _ in range(n_parts):
+            found = finer.push(after)
+        assert found.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_at_another_pace_windows_of_the_same_time_vote() -> None:
+    def n(votes: int, hops: float) -> int:
+        return at_pace(Smoothing(method="majority", n=votes), hops).n
+
+    assert [n(3, 0.2), n(3, 2), n(5, 0.1), n(1, 6), n(9_000, 0.05)] == [15, 2, 50, 1, 10_000]
+    # At its own pace it is the very same.
+    assert at_pace(usual := Smoothing(alpha=0.3, n=7), 1.0) is usual
+    for method in ("none", "exponential"):
+        assert at_pace(Smoothing(method=method, alpha=1.0), 0.05).method == method
+        assert at_pace(Smoothing(method=method, alpha=1.0), 0.05).alpha == 1
 
 
 @pytest.mark.parametrize(

@@ -412,6 +412,54 @@ def test_hop_and_smoothing_are_settings() -> None:
         fresh(min_probability=1.5)
 
 
+class Doubtful(FakeModel):
+    """Says something else after so many windows of each."""
+
+    def __init__(self, *lengths: int) -> None:
+        super().__init__()
+        self.lengths = lengths
+
+    def judge(
+        self, features: npt.NDArray[np.float32], speaker: Speaker | None = None, *, new_s: float = 0.0
+    ) -> Judgement:
+        super().judge(features, speaker, new_s=new_s)
+        k = int(np.searchsorted(np.cumsum(self.lengths), self.n_judged))
+        return Judgement(np.eye(3, dtype=np.float32)[k % 3], 0.0 if k == 0 else 1.0)
+
+
+def test_another_hop_is_as_steady_in_time() -> None:
+    # Of a quarter of a second, the model's own, and of a fifth of that.
+    samples = voiced(6.0)
+    usual = Recognizer(Doubtful(4, 99)).push(samples)
+    finer = Recognizer(Doubtful(20, 999), hop_s=0.05).push(samples)
+    # One of the model's hops, and then two, after the first windows that say something else.
+    expected, found = predictions(usual)[4:6], [predictions(finer)[k] for k in (24, 29)]
+    for one, other in zip(expected, found, strict=True):
+        assert other.smoothed == pytest.approx(one.smoothed, abs=1e-5)
+        assert other.intensity == pytest.approx(one.intensity, abs=1e-5)
+    assert expected[0].smoothed == pytest.approx((0.5, 0.5, 0))
+    # What was asked for is taken as it is.
+    asked = predictions(
+        Recognizer(Doubtful(20, 999), hop_s=0.05, smoothing=Smoothing(alpha=0.5)).push(samples)
+    )
+    assert asked[20].smoothed == pytest.approx((0.5, 0.5, 0))
+
+
+@pytest.mark.parametrize(
+    ("hop_s", "n_stable"), [(None, 2), (0.25, 2), (0.05, 10), (0.1, 5), (0.5, 2), (1.0, 2)]
+)
+def test_a_label_is_stable_after_the_same_time(hop_s: float | None, n_stable: int) -> None:
+    lengths = (n_stable, n_stable - 1, n_stable, 99)
+    recognizer = Recognizer(Doubtful(*lengths), hop_s=hop_s, smoothing=Smoothing(method="none"))
+    events = recognizer.push(voiced(12.0))
+    segments = [(event.label, event.end is None) for event in events if isinstance(event, Segment)]
+    # Of the second label there was one window too few.
+    assert segments[:2] == [("neutral", True), ("neutral", False)]
+    assert segments[2][0] == "sad"
+    n_told = next(i for i, event in enumerate(events) if isinstance(event, Segment))
+    assert len(predictions(events[:n_told])) == n_stable
+
+
 @pytest.mark.parametrize(
     ("samples", "found"),
     [
