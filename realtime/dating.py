@@ -26,8 +26,9 @@ class Dating:
     The first samples to come say so: the last of them is heard as they come. It stays so, unless the system's
     clock is set, or samples keep coming at other times than they are dated for: after a pause that nobody
     counted, or because two clocks are never equally fast. Of what comes within a while the earliest says how
-    late the samples are: the others were held up on their way. What comes much faster than time passes is a
-    recording, whose samples are not heard when they come.
+    late the samples are: the others were held up on their way. Nothing is heard before its date: where what
+    was counted as lost comes all the same, later than anybody waited for it, all is dated anew at once. What
+    comes much faster than time passes is a recording, whose samples are not heard when they come.
 
     Parameters
     ----------
@@ -50,6 +51,7 @@ class Dating:
         self._now = now
         self._clock = clock
         self._n_samples = 0
+        self._lost_s = 0.0
         self._started: datetime | None = None
         # By the clock: when the first sample was heard; and when at the earliest, by what came in this span.
         self._zero_s = math.nan
@@ -60,15 +62,30 @@ class Dating:
     def date(self, chunk: Chunk) -> Chunk:
         """Return the next chunk, with the date; as it is, where nothing came yet."""
         self._n_samples += chunk.dropped + len(chunk.samples)
+        self._lost_s += chunk.dropped / self._sample_rate
         if not self._n_samples:
             return chunk
         now_s = self._clock()
+        # That nothing comes does not say how late it is.
+        if chunk.dropped or len(chunk.samples):
+            self._weigh(chunk, now_s)
+        started = self._now() - timedelta(seconds=now_s - self._zero_s)
+        # Not for less: dates that differ by milliseconds would look like those of other streams.
+        if self._started is None or abs((started - self._started).total_seconds()) > DRIFT_S:
+            self._started = started
+        return replace(chunk, started=self._started)
+
+    def _weigh(self, chunk: Chunk, now_s: float) -> None:
+        """Find out when the first sample was heard, by when a chunk comes."""
         # Its oldest sample waited; that it is as long as this is no delay.
         held_s = max(0.0, chunk.queued_s - len(chunk.samples) / self._sample_rate)
         zero_s = now_s - held_s - self._n_samples / self._sample_rate
         if self._started is None:
             self._zero_s = zero_s
             self._begin_span(now_s)
+        elif DRIFT_S < self._zero_s - zero_s <= self._lost_s:
+            self._lost_s -= self._zero_s - zero_s
+            self._zero_s = zero_s
         self._earliest_s = min(self._earliest_s, zero_s)
         passed_s = now_s - self._span_s
         if passed_s >= SPAN_S:
@@ -76,11 +93,6 @@ class Dating:
             if came_s <= _FASTEST * passed_s and abs(self._earliest_s - self._zero_s) > DRIFT_S:
                 self._zero_s = self._earliest_s
             self._begin_span(now_s)
-        started = self._now() - timedelta(seconds=now_s - self._zero_s)
-        # Not for less: dates that differ by milliseconds would look like those of other streams.
-        if self._started is None or abs((started - self._started).total_seconds()) > DRIFT_S:
-            self._started = started
-        return replace(chunk, started=self._started)
 
     def _begin_span(self, now_s: float) -> None:
         self._span_s, self._n_before = now_s, self._n_samples

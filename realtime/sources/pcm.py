@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 import numpy as np
 
 from realtime.errors import SourceError
-from realtime.sources.outage import FIRST_SAMPLES_WITHIN_S, POLL_S, SILENT_AFTER_S, Outage
+from realtime.sources.outage import FIRST_SAMPLES_WITHIN_S, LATE_S, POLL_S, SILENT_AFTER_S, Outage
 from realtime.sources.resample import StreamResampler
 from realtime.types import Chunk, State
 
@@ -29,6 +29,13 @@ SAMPLE_BYTES = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
 TELL_EVERY_S = 1.0
 """Seconds between two chunks that say that nothing comes."""
 
+SETTLE_S = 0.5
+"""Longest wait for more of what was held up, in seconds: networks pause between what they send."""
+
+JITTER_S = 0.25
+"""Audio may be on its way for so much longer after a pause than before it, in seconds, and none be lost."""
+
+_FASTER = 2
 _READ_BYTES = 65_536
 _NOTHING: FloatArray = np.zeros(0, dtype=np.float32)
 
@@ -81,8 +88,11 @@ class PcmSource:
     Nothing waits for a full block, so a live pipe is not delayed. Leaving does not close the stream.
 
     When nothing comes for two seconds (at the beginning five) from a stream that is live, an empty chunk says
-    `NO_SIGNAL`, and again every second: the time without audio counts as dropped samples. Once bytes come
-    again, an empty chunk says `RECOVERING`; no byte is lost, nor is half a frame that came before.
+    `NO_SIGNAL`, and again every second. It may only be held up on its way: what comes at once when bytes come
+    again is not lost, and where that is all, the stream goes on as if nothing had been. The rest of the time
+    without audio counts as dropped samples, and an empty chunk says `RECOVERING`. After seven seconds
+    nothing is waited for: all of it counts as dropped, whatever comes later. No byte is lost, nor is half a
+    frame that came before.
 
     Parameters
     ----------
@@ -138,6 +148,8 @@ class PcmSource:
         self._stream = stream
         self._clock = clock
         self._lost = Outage(sample_rate)
+        # When bytes came last; and when they came again.
+        self._heard_s = self._back_s = 0.0
         self._resampler = StreamResampler(from_rate, sample_rate, channels)
 
     def __enter__(self) -> Self:
@@ -167,7 +179,8 @@ class PcmSource:
     def __iter__(self) -> Iterator[Chunk]:
         """Yield samples until the stream ends.
 
-        If it ends inside a frame, a last, empty chunk has `dropped` 1 and says how many bytes were left.
+        If it ends inside a frame, a last, empty chunk has `dropped` 1 and says how many bytes were left. One
+        that ends in a pause says how long that was.
 
         Raises
         ------
@@ -177,10 +190,10 @@ class PcmSource:
         n_frame_bytes = SAMPLE_BYTES[self.sample_format] * self.channels
         rest = b""
         n_bytes = 0
-        heard_s = self._clock()
+        self._heard_s = self._clock()
         for data in self._waited_for() if self.is_live else iter(self._read, b""):
             if data is None:
-                yield from self._miss(heard_s)
+                yield from self._miss()
                 continue
             n_bytes += len(data)
             rest += data
@@ -189,8 +202,8 @@ class PcmSource:
             rest = rest[whole:]
             now_s = self._clock()
             if self._lost.goes_on:
-                yield self._come_back(now_s - heard_s, now_s - len(frames) / self._resampler.from_rate)
-            heard_s = now_s
+                yield from self._come_back(now_s - len(frames) / self._resampler.from_rate)
+            self._heard_s = now_s
             samples = self._resampler.push(frames)
             if len(samples):
                 yield Chunk(samples, clipped=self._resampler.clipped)
@@ -199,19 +212,18 @@ class PcmSource:
                 f"{self.name} ended without a single byte; did the program before the pipe fail? "
                 f"Try it alone, or send samples with {self._example('ffmpeg')}"
             )
-        tail = self._resampler.finish()
-        if len(tail):
-            yield Chunk(tail, clipped=self._resampler.clipped)
+        yield from self._finish()
+        now_s = self._clock()
+        n_lost, detail = self._lost.end(now_s), f"{self.name} gave nothing for {now_s - self._heard_s:.1f} s"
+        state = State.NO_SIGNAL if n_lost else State.LISTENING
         if rest:
-            yield Chunk(
-                _NOTHING,
-                dropped=1,
-                detail=(
-                    f"{self.name} ended with {len(rest)} bytes left over; wanted whole frames of "
-                    f"{n_frame_bytes} bytes ({self.sample_format}, channels: {self.channels})"
-                ),
-                last=True,
+            n_lost += 1
+            detail = (
+                f"{self.name} ended with {len(rest)} bytes left over; wanted whole frames of "
+                f"{n_frame_bytes} bytes ({self.sample_format}, channels: {self.channels})"
             )
+        if n_lost:
+            yield Chunk(_NOTHING, n_lost, state=state, detail=detail, last=True)
 
     def _waited_for(self) -> Iterator[bytes | None]:
         """Yield what comes until the end; None whenever that nothing came is to be told."""
@@ -221,7 +233,7 @@ class PcmSource:
             while (data := reader.take(POLL_S)) != b"":
                 # Counted from here on: while the loop is busy with what came, nobody looks for more.
                 if data is not None:
-                    yield data
+                    yield self._held_up(data, reader) if self._lost.goes_on else data
                     due_s = self._clock() + SILENT_AFTER_S
                 elif self._clock() >= due_s:
                     yield None
@@ -229,21 +241,49 @@ class PcmSource:
         finally:
             reader.close()
 
-    def _miss(self, heard_s: float) -> Iterator[Chunk]:
-        """Yield the end of what was heard, and that nothing came since then."""
-        if not self._lost.goes_on:
-            # What was before a gap and what comes after it must not be blended.
-            tail = self._resampler.finish()
-            if len(tail):
-                yield Chunk(tail, clipped=self._resampler.clipped)
-            self._lost.begin(heard_s)
-        n_lost = self._lost.count(self._clock())
+    def _miss(self) -> Iterator[Chunk]:
+        """Yield that nothing comes, and when it is too late for that, what is lost."""
+        self._lost.begin(self._heard_s)
+        now_s, n_lost = self._clock(), 0
+        if now_s - self._heard_s >= LATE_S:
+            yield from self._finish()
+            n_lost = self._lost.count(now_s)
         yield Chunk(_NOTHING, n_lost, state=State.NO_SIGNAL, detail=f"nothing comes from {self.name}")
 
-    def _come_back(self, waited_s: float, until_s: float) -> Chunk:
-        """Return what says that bytes come again, after the samples that were lost until a moment."""
-        detail = f"{self.name} gave nothing for {waited_s:.1f} s: collecting a whole window again"
-        return Chunk(_NOTHING, self._lost.end(until_s), state=State.RECOVERING, detail=detail)
+    def _held_up(self, data: bytes, reader: _Reader) -> bytes:
+        """Return the first bytes after a pause, and those behind them that come faster than time passes."""
+        n_second_bytes = SAMPLE_BYTES[self.sample_format] * self.channels * self._resampler.from_rate
+        self._back_s = now_s = fast_s = self._clock()
+        if self._lost.is_counted:
+            # That cannot be taken back.
+            return data
+        found, n_found, n_fast = [data], len(data), len(data)
+        while now_s - fast_s <= SETTLE_S and n_found < (now_s - self._heard_s - JITTER_S) * n_second_bytes:
+            more = reader.take(SETTLE_S)
+            if not more:
+                break
+            found.append(more)
+            n_found += len(more)
+            now_s = self._clock()
+            if n_found - n_fast > _FASTER * (now_s - fast_s) * n_second_bytes:
+                fast_s, n_fast = now_s, n_found
+        return b"".join(found)
+
+    def _come_back(self, until_s: float) -> Iterator[Chunk]:
+        """Yield what was lost until a moment, now that bytes come again; nothing where all was held up."""
+        was_counted = self._lost.is_counted
+        n_lost = self._lost.end(until_s)
+        if was_counted or n_lost > JITTER_S * self._resampler.to_rate:
+            yield from self._finish()
+            waited_s = self._back_s - self._heard_s
+            detail = f"{self.name} gave nothing for {waited_s:.1f} s: collecting a whole window again"
+            yield Chunk(_NOTHING, n_lost, state=State.RECOVERING, detail=detail)
+
+    def _finish(self) -> Iterator[Chunk]:
+        """Yield the end of what was heard: what was before a gap and what comes after must not be blended."""
+        tail = self._resampler.finish()
+        if len(tail):
+            yield Chunk(tail, clipped=self._resampler.clipped)
 
     def _read_descriptor(self) -> bytes:
         """As `_read`, without the stream's lock."""

@@ -64,10 +64,13 @@ def test_a_pause_is_told_and_what_comes_after_it_is_heard(
     listening.write(data + data[:1])
     listening.until(lambda message: isinstance(message, Prediction) and message.end_s == 4.0)
     dead = listening.until_state(State.NO_SIGNAL)
-    assert dead.detail == "nothing comes from stdin"
-    assert dead.dropped >= 2 * 16_000
-    listening.write(data[1:])
-    assert "stdin gave nothing for" in listening.until_state(State.RECOVERING).detail
+    assert (dead.detail, dead.dropped) == ("nothing comes from stdin", 0)
+    # Nothing was held up.
+    listening.write(data[1:3_201])
+    back = listening.until_state(State.RECOVERING)
+    assert "stdin gave nothing for" in back.detail
+    assert back.dropped >= 1.5 * 16_000
+    listening.write(data[3_201:])
     again = listening.until(lambda message: isinstance(message, Prediction))
     assert listening.process.stdin is not None
     listening.process.stdin.close()
@@ -78,6 +81,24 @@ def test_a_pause_is_told_and_what_comes_after_it_is_heard(
     assert isinstance(again, Prediction)
     assert again.end_s == pytest.approx(4 + n_lost / 16_000 + 3)
     assert listening.process.wait(60) == 0
+
+
+def test_what_was_held_up_is_heard_and_nothing_is_lost(listening: Listening, make_voice: MakeVoice) -> None:
+    data = (make_voice(12) * 32_768).astype("<i2").tobytes()
+    listening.write(data[:128_001])
+    listening.until_state(State.NO_SIGNAL)
+    listening.write(data[128_001:])
+    # At once, with a window of which a part came before.
+    again = listening.until(lambda message: isinstance(message, Prediction))
+    assert isinstance(again, Prediction)
+    assert again.end_s == 4.5
+    assert listening.process.stdin is not None
+    listening.process.stdin.close()
+    last = listening.until_state(State.STOPPED)
+    assert last.at_s == 12
+    statuses = [message for message in listening.told if isinstance(message, Status)]
+    assert sum(message.dropped for message in listening.told if isinstance(message, Prediction | Status)) == 0
+    assert State.RECOVERING not in [message.state for message in statuses]
 
 
 def test_dates_are_those_of_the_samples(listening: Listening) -> None:

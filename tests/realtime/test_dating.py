@@ -117,8 +117,25 @@ def test_what_was_counted_as_lost_and_came_all_the_same(world: World) -> None:
     assert world.listen(5) == pytest.approx(0)
     world.now_s += 6
     world.come(0, dropped_s=6)
-    world.come(6)
+    # At once: nothing is heard before its date.
+    assert world.come(6) == pytest.approx(-6)
     assert world.listen(3 * SPAN_S) == pytest.approx(-6)
+    # What comes early without having been lost is a recording, or soon found out.
+    assert world.come(6) == pytest.approx(-6)
+
+
+def test_that_nothing_comes_does_not_say_how_late_it_is(world: World) -> None:
+    assert world.listen(5) == pytest.approx(0)
+    for _ in range(7):
+        world.now_s += 1
+        assert world.come(0) == pytest.approx(0)
+    assert world.come(7) == pytest.approx(0)
+    for _ in range(3):
+        world.listen(SPAN_S / 2)
+        for _ in range(20):
+            world.now_s += 1
+            world.come(0)
+        assert world.come(20) == pytest.approx(0)
 
 
 def test_a_recording_is_dated_once(world: World) -> None:

@@ -310,6 +310,16 @@ def test_the_sources_own_state_is_passed_on_once() -> None:
     assert 2 <= len(many) <= 3, "told again every five seconds"
 
 
+def test_what_was_only_held_up_goes_on_where_it_was() -> None:
+    recognizer, samples = fresh(smoothing=Smoothing(method="none")), voiced(3.1)
+    events = recognizer.push(samples[:27_000])
+    events += recognizer.push(Chunk(samples[:0], state=State.NO_SIGNAL, detail="nothing comes"))
+    events += recognizer.push(samples[27_000:])
+    assert states(events) == [State.STARTING, State.LISTENING, State.NO_SIGNAL, State.LISTENING]
+    expected = fresh(smoothing=Smoothing(method="none")).push(samples)
+    assert plain([*predictions(events)]) == plain([*predictions(expected)])
+
+
 def test_a_stream_that_is_broken_off_says_what_is_in_no_window() -> None:
     recognizer = fresh()
     recognizer.push(voiced(0.7))

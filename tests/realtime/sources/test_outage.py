@@ -32,3 +32,16 @@ def test_what_came_just_now_was_not_lost() -> None:
     outage.begin(10.0)
     assert outage.end(9.0) == 0
     assert not outage.goes_on
+
+
+def test_whether_any_was_counted_is_known_of_the_present_one() -> None:
+    outage, found = Outage(16_000), []
+    for _ in range(2):
+        found.append(outage.is_counted)
+        outage.begin(10.0)
+        outage.count(10.0)
+        found.append(outage.is_counted)
+        outage.count(11.0)
+        found.append(outage.is_counted)
+        outage.end(11.0)
+    assert found == [False, False, True] * 2

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -15,12 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.errors import SourceError
-from realtime.sources.pcm import SAMPLE_BYTES, PcmSource, decode_pcm
+from realtime.sources.outage import LATE_S, SILENT_AFTER_S
+from realtime.sources.pcm import JITTER_S, SAMPLE_BYTES, PcmSource, decode_pcm
 from realtime.sources.resample import StreamResampler
 from realtime.types import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from realtime.types import Chunk, FloatArray
@@ -259,15 +262,23 @@ def is_missing(chunk: Chunk) -> bool:
     return chunk.state is State.NO_SIGNAL
 
 
+def is_lost(chunk: Chunk) -> bool:
+    return is_missing(chunk) and chunk.dropped > 0
+
+
 def test_pipe_that_gives_nothing_is_told_and_counted(pipe: Pipe) -> None:
     samples = np.random.default_rng(3).uniform(-1, 1, 300).astype("<f4")
     data = samples.tobytes()
     start_s = pipe.clock()
     pipe.write(data[:402])
     first = pipe.until(is_missing)
-    # Two seconds in vain, all of them lost; then one after the other.
-    assert first.dropped == lasts(2)
-    assert (first.detail, len(first.samples)) == ("nothing comes from stdin", 0)
+    # Two seconds in vain, but what did not come may be on its way.
+    assert pipe.clock.now_s - start_s == pytest.approx(2, abs=0.5)
+    assert (first.detail, len(first.samples), first.dropped) == ("nothing comes from stdin", 0, 0)
+    # After seven it is lost, all of it; then one second after the other.
+    late = pipe.until(is_lost)
+    assert late.dropped == lasts(7.5)
+    assert [chunk.state for chunk in pipe.chunks[-5:]] == [State.NO_SIGNAL] * 5
     for _ in range(3):
         chunk = pipe.until(is_missing)
         assert chunk.dropped == lasts(1)
@@ -279,14 +290,17 @@ def test_pipe_that_gives_nothing_is_told_and_counted(pipe: Pipe) -> None:
     assert joined(pipe.chunks).tobytes() == data
     assert pipe.n_samples == lasts(pipe.clock() - start_s)
     # It goes on as before.
-    assert pipe.until(is_missing).dropped == lasts(2)
+    assert pipe.until(is_missing).dropped == 0
+    assert pipe.until(is_lost).dropped == lasts(7.5)
 
 
 def test_pipe_that_never_gives_anything_is_told(pipe: Pipe) -> None:
     chunk = pipe.until(is_missing)
     assert pipe.chunks == [chunk]
     # Programs need a while to start.
-    assert chunk.dropped == lasts(5)
+    assert pipe.clock.now_s == pytest.approx(100 + 5, abs=0.5)
+    assert chunk.dropped == 0
+    assert pipe.until(is_lost).dropped == lasts(7.5)
 
 
 def test_what_was_sent_before_a_pause_is_not_blended_with_what_comes_after(pipe: Pipe) -> None:
@@ -297,10 +311,157 @@ def test_what_was_sent_before_a_pause_is_not_blended_with_what_comes_after(pipe:
     resampler = StreamResampler(48_000, 16_000)
     for part in (samples[:480], samples[480:]):
         pipe.write(part.tobytes())
-        pipe.until(is_missing)
+        pipe.until(is_lost)
         expected = np.concatenate([resampler.push(part), resampler.finish()])
         assert joined(pipe.chunks).tobytes() == expected.tobytes()
         pipe.chunks.clear()
+
+
+class Line:
+    """What comes over a line, and when by a clock of its own: in the place of what reads a pipe.
+
+    Parameters
+    ----------
+    came
+        Moments, and the seconds of audio that come then.
+    end_s
+        When it ends.
+    """
+
+    def __init__(self, came: list[tuple[float, float]], end_s: float) -> None:
+        self.now_s = 0.0
+        self._due = [*came, (end_s, 0.0)]
+        n_samples = round(RATE * sum(seconds for _, seconds in came))
+        self.audio = np.random.default_rng(5).uniform(-1, 1, n_samples).astype("<f4")
+        self._n_taken = 0
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def take(self, timeout_s: float) -> bytes | None:
+        due_s, seconds = self._due[0]
+        if due_s > self.now_s + timeout_s:
+            self.now_s += timeout_s
+            return None
+        self.now_s = max(self.now_s, due_s)
+        if len(self._due) > 1:
+            self._due.pop(0)
+        begin, self._n_taken = self._n_taken, self._n_taken + round(RATE * seconds)
+        return self.audio[begin : self._n_taken].tobytes()
+
+    def close(self) -> None:
+        pass
+
+
+RATE = 1_000
+
+Listen = Callable[..., tuple[list["Chunk"], Line]]
+
+
+@pytest.fixture
+def listen(monkeypatch: pytest.MonkeyPatch) -> Listen:
+    """Listen to a line to its end; nothing is dated in the future."""
+
+    def run(
+        came: list[tuple[float, float]], end_s: float, *, rate: int = RATE, ahead_s: float = 0.0
+    ) -> tuple[list[Chunk], Line]:
+        line = Line(came, end_s)
+        monkeypatch.setattr("realtime.sources.pcm._Reader", lambda _: line)
+        stream = io.BytesIO()
+        chunks: list[Chunk] = []
+        n_samples = 0
+        with PcmSource(
+            stream, rate, from_rate=RATE, sample_format="f32le", live=True, clock=line.clock
+        ) as source:
+            for chunk in source:
+                chunks.append(chunk)
+                n_samples += len(chunk.samples) + chunk.dropped
+                assert n_samples / rate <= line.now_s + JITTER_S + ahead_s
+        return chunks, line
+
+    return run
+
+
+def in_time(begin_s: float, end_s: float, block_s: float = 0.1) -> list[tuple[float, float]]:
+    """Blocks that come as they are spoken."""
+    n_blocks = round((end_s - begin_s) / block_s)
+    return [(begin_s + (k + 1) * block_s, block_s) for k in range(n_blocks)]
+
+
+def n_lost(chunks: list[Chunk]) -> int:
+    return sum(chunk.dropped for chunk in chunks)
+
+
+@pytest.mark.parametrize("pause_s", [2.5, 5.0, 6.9])
+@pytest.mark.parametrize("rate", [RATE, 1_600])
+@pytest.mark.parametrize(("n_pieces", "apart_s"), [(1, 0.0), (10, 0.0), (5, 0.15)])
+def test_what_was_held_up_is_not_lost(
+    listen: Listen, pause_s: float, rate: int, n_pieces: int, apart_s: float
+) -> None:
+    came, now_s = in_time(0, 4), 4.0
+    for _ in range(4):
+        now_s += pause_s
+        came += [(now_s + k * apart_s, pause_s / n_pieces) for k in range(n_pieces)]
+        # What was spoken meanwhile comes behind it.
+        took_s = n_pieces * apart_s
+        came += [(now_s + took_s, took_s)] if took_s else []
+        came += [*in_time(now_s + took_s, now_s + took_s + 4)]
+        now_s += took_s + 4
+    chunks, line = listen(came, now_s, rate=rate)
+    # It is told, each time, and that is all.
+    states = [chunk.state for chunk in chunks]
+    assert sum(one is State.NO_SIGNAL is not two for one, two in itertools.pairwise(states)) == 4
+    assert State.RECOVERING not in states
+    assert n_lost(chunks) == 0
+    # As if nothing had been, also where it is resampled.
+    resampler = StreamResampler(RATE, rate)
+    expected = np.concatenate([resampler.push(line.audio), resampler.finish()])
+    assert joined(chunks).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("came_s", [0.1, 1.0, 3.0])
+def test_what_did_not_come_with_the_rest_is_lost(listen: Listen, came_s: float) -> None:
+    chunks, line = listen([*in_time(0, 3), (8.0, came_s), *in_time(8, 12)], 12.0)
+    (back,) = (chunk for chunk in chunks if chunk.dropped)
+    assert back.state is State.RECOVERING
+    assert back.detail == "stdin gave nothing for 5.0 s: collecting a whole window again"
+    assert back.dropped / RATE == pytest.approx(5 - came_s, abs=0.11)
+    assert joined(chunks).tobytes() == line.audio.tobytes()
+    # Before what comes again, and told soon after it came.
+    index = next(i for i, chunk in enumerate(chunks) if chunk is back)
+    assert sum(len(chunk.samples) for chunk in chunks[:index]) == 3 * RATE
+    assert len(chunks[index + 1].samples) <= (came_s + 0.7) * RATE
+
+
+def test_what_comes_too_late_was_lost(listen: Listen) -> None:
+    chunks, line = listen([*in_time(0, 3), (15.0, 12.0), *in_time(15, 18)], 18.0, ahead_s=12)
+    assert LATE_S < n_lost(chunks) / RATE <= 12
+    assert State.RECOVERING in [chunk.state for chunk in chunks]
+    assert joined(chunks).tobytes() == line.audio.tobytes()
+
+
+@pytest.mark.parametrize("pause_s", [1.0, 5.0, 9.5])
+def test_a_pause_at_the_end_counts(listen: Listen, pause_s: float) -> None:
+    chunks, _ = listen(in_time(0, 3), 3 + pause_s)
+    if pause_s < SILENT_AFTER_S:
+        assert {chunk.state for chunk in chunks} == {State.LISTENING}
+        assert not any(chunk.last for chunk in chunks)
+        return
+    assert len(joined(chunks)) + n_lost(chunks) == pytest.approx((3 + pause_s) * RATE, abs=1)
+    last = chunks[-1]
+    assert (last.state, last.last, last.detail) == (
+        State.NO_SIGNAL,
+        True,
+        f"stdin gave nothing for {pause_s:.1f} s",
+    )
+
+
+def test_a_recording_that_begins_late_is_all_there(listen: Listen) -> None:
+    # What decodes it had to fetch it first.
+    chunks, line = listen([(6.0, 2.0)] * 100, 6.0, ahead_s=200)
+    assert [chunk.state for chunk in chunks[:2]] == [State.NO_SIGNAL, State.LISTENING]
+    assert n_lost(chunks) == 0
+    assert joined(chunks).tobytes() == line.audio.tobytes()
 
 
 def test_a_slow_loop_is_no_pause(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
