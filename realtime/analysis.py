@@ -125,12 +125,9 @@ class Analysis:
 
     @property
     def losses(self) -> tuple[str, ...]:
-        """Why samples were lost, for people."""
-        return tuple(
-            event.detail
-            for event in self.events
-            if isinstance(event, Status) and event.dropped and event.detail
-        )
+        """Why samples were lost, for people: each reason once."""
+        statuses = (event for event in self.events if isinstance(event, Status) and event.dropped)
+        return tuple(dict.fromkeys(status.detail for status in statuses if status.detail))
 
     def timeline(self) -> tuple[Stretch, ...]:
         """Return labelled stretches that do not overlap: each moment has the label of the window about it.

@@ -59,6 +59,8 @@ def made_up(path: str, rate: int, seed: int) -> Analysis:
         )  # fmt: skip
         rows.append([round(value, 6) for value in values])
     end = at + window - draw.randrange(hop)
+    lost = [("no numbers", 7), ("cut off", 5), ("no numbers", 0), ("no numbers", 9)]
+    events += [Status(stream, State.RECOVERING, why, end, end, None, n) for why, n in lost]
     events.append(Status(stream, State.STOPPED, "the stream has ended", end, end, -30.0, 3))
     mean = np.mean(rows, axis=0).astype(np.float32) if rows else np.zeros(len(labels), np.float32)
     label, probability = decide(mean, labels, 0.0)
@@ -106,10 +108,12 @@ def test_texts_equal_the_reports(rate: int, page: Page) -> None:
                     return analysis;
                 });
                 const both = (format) => [false, true].map((whole) => exported(analyses, format, whole));
-                return { csv: both("csv"), json: both("json"), audacity: both("audacity") };
+                const losses = analyses.map((analysis) => analysis.losses);
+                return { csv: both("csv"), json: both("json"), audacity: both("audacity"), losses };
             }""",
             sent,
         )
+        assert written["losses"] == [list(one.losses) for one in made]
         for name, write in WRITERS.items():
             texts = [write(made, whole=whole).rstrip("\n") for whole in (False, True)]
             wanted = [text and f"{text}\n" for text in texts]

@@ -168,6 +168,15 @@ def test_unreadable_files_are_reported_and_the_others_judged(
     ]
 
 
+def test_a_reason_of_loss_is_told_once() -> None:
+    found = judged([], [], duration_s=9)
+    reasons = ["no numbers", "the file ends early", "no numbers", "", "no numbers"]
+    lost = tuple(Status(STREAM, State.RECOVERING, reason, 0, 0, dropped=7) for reason in reasons)
+    others = (Status(STREAM, State.SILENT, "no voice", 0, 0),)
+    found = replace(found, events=(*others, *lost))
+    assert (found.dropped, found.losses) == (35, ("no numbers", "the file ends early"))
+
+
 # --- timelines --------------------------------------------------------------------------------------------
 
 

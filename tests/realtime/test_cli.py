@@ -227,6 +227,19 @@ def test_analyze_tells_what_was_lost(analyze: Tonewatch, recording: Path, tmp_pa
     assert "announced" in outcome.err
 
 
+def test_analyze_tells_a_reason_of_loss_once(
+    analyze: Tonewatch, make_voice: MakeVoice, tmp_path: Path
+) -> None:
+    path = tmp_path / "holes.wav"
+    samples = make_voice(13)
+    samples[16_000 :: 4 * 16_000] = np.nan
+    soundfile.write(path, samples, 16_000, subtype="FLOAT")
+    outcome = analyze(path, "--whole")
+    assert outcome.code == 0
+    (line,) = outcome.err.splitlines()
+    assert line.endswith(" samples lost: samples that are no audio: not a number, infinite, or huge")
+
+
 def test_analyze_one_recording(analyze: Tonewatch, recording: Path) -> None:
     (found,) = json.loads(analyze(recording, "--format", "json").out)
     rows = list(csv.DictReader(analyze(recording, "--format", "csv").out.splitlines()))

@@ -46,7 +46,7 @@ export class Analysis {
   windows = [];
   /** Samples lost, at the model's rate. */
   dropped = 0;
-  /** Why samples were lost, for people. @type {string[]} */
+  /** Why samples were lost, for people: each reason once. @type {string[]} */
   losses = [];
   /** Length of the recording, in samples at the model's rate. */
   n_samples = 0;
@@ -81,7 +81,8 @@ export class Analysis {
         smoothed: this.labels.map((label) => message.smoothed[label]),
       });
     } else if (message.type === "status") {
-      if (message.dropped && message.detail) this.losses.push(message.detail);
+      const { detail } = message;
+      if (message.dropped && detail && !this.losses.includes(detail)) this.losses.push(detail);
       if (message.state === "stopped") this.n_samples = this.#sample(message.since_s);
     }
   }
