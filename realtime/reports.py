@@ -15,7 +15,7 @@ from realtime.card import is_of_rounded_weights
 from realtime.types import Prediction, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.console import Console
 
@@ -37,29 +37,30 @@ def as_json(analyses: Sequence[Analysis], *, whole: bool) -> str:
 
 
 def as_csv(analyses: Sequence[Analysis], *, whole: bool) -> str:
-    """Return a line per recording (`whole`) or per window, with a header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    """Return a line per recording (`whole`) or per window, with a header; columns are called as in logs.
+
+    Those of the labels are a window's own probabilities, with the smoothed ones beside, or a recording's.
+    """
     labels = analyses[0].labels if analyses else ()
-    writer.writerow(["file", "truth", "start_s", "end_s", "label", "probability", *labels])
+    smoothed = () if whole else tuple(f"smoothed_{label}" for label in labels)
+    rows: list[Sequence[object]] = [
+        ("file", "truth", "start_s", "end_s", "label", "probability", *labels, *smoothed)
+    ]
     for a in analyses:
         truth = a.truth or ""
         if whole:
             values = [_share(p) for p in a.probabilities.tolist()]
-            writer.writerow(
-                [a.path, truth, 0, f"{a.duration_s:.3f}", a.label, _share(a.probability), *values]
-            )
+            rows.append((a.path, truth, 0, f"{a.duration_s:.3f}", a.label, _share(a.probability), *values))
             continue
         for p in a.predictions:
             # The figures of the messages, which are rounded: whoever has only those writes the same.
             told = messages.to_message(p)
             assert isinstance(told, messages.Prediction)
             start_s, end_s = p.stream.seconds(p.start), p.stream.seconds(p.end)
-            values = [_share(value) for value in told.smoothed.values()]
-            writer.writerow(
-                [a.path, truth, f"{start_s:.3f}", f"{end_s:.3f}", p.label, _share(told.probability), *values]
-            )
-    return text.getvalue()
+            times = f"{start_s:.3f}", f"{end_s:.3f}"
+            values = [_share(value) for value in (*told.probabilities.values(), *told.smoothed.values())]
+            rows.append((a.path, truth, *times, p.label, _share(told.probability), *values))
+    return "".join(map(_csv_line, rows))
 
 
 def as_audacity(analyses: Sequence[Analysis], *, whole: bool) -> str:
@@ -340,6 +341,13 @@ def _plain(a: Analysis, *, whole: bool) -> dict[str, Any]:
     if not whole:
         plain["events"] = [messages.to_message(event) for event in a.events]
     return plain
+
+
+def _csv_line(cells: Iterable[object]) -> str:
+    text = io.StringIO()
+    # Older Pythons quote a cell for those line breaks alone that end rows: so they end in both at first.
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _share(share: float) -> str:

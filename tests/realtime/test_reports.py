@@ -110,7 +110,8 @@ def test_csv_of_windows() -> None:
     for row, p in zip(found, PREDICTIONS, strict=True):
         assert (row["file"], row["truth"], row["label"]) == (str(TALK.path), "sad", p.label)
         assert (float(row["start_s"]), float(row["end_s"])) == (p.start / 16_000, p.end / 16_000)
-        assert tuple(float(row[label]) for label in LABELS) == p.smoothed
+        assert tuple(float(row[label]) for label in LABELS) == p.probabilities
+        assert tuple(float(row[f"smoothed_{label}"]) for label in LABELS) == p.smoothed
         assert float(row["probability"]) == p.probability
 
 
@@ -123,7 +124,19 @@ def test_csv_of_recordings() -> None:
         "4.000",
     )
     assert [float(talk[label]) for label in LABELS] == [0.13, 0.43, 0.43]
+    # Of a whole recording nothing is smoothed.
+    assert tuple(talk)[-3:] == LABELS
     assert (quiet["label"], quiet["truth"], float(quiet["probability"])) == (NO_VOICE, "", 0)
+
+
+@pytest.mark.parametrize("name", ["a\nb.wav", "a\rb.wav", "a\r\nb.wav", 'a, "b"\n.wav', "\r"])
+def test_names_do_not_break_rows_of_csv(name: str) -> None:
+    odd = replace(TALK, path=Path(name))
+    for whole in (True, False):
+        text = reports.as_csv([odd, QUIET], whole=whole)
+        header, *found = csv.reader(io.StringIO(text, newline=""))
+        assert {len(row) for row in found} == {len(header)}
+        assert {row[0] for row in found} == ({name, "quiet.wav"} if whole else {name})
 
 
 def test_csv_of_nothing() -> None:

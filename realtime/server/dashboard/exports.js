@@ -36,7 +36,8 @@ export function exported(analyses, format, whole = false) {
 
 function asCsv(analyses, whole) {
   const labels = analyses[0]?.labels ?? [];
-  const rows = [["file", "truth", "start_s", "end_s", "label", "probability", ...labels]];
+  const smoothed = whole ? [] : labels.map((label) => `smoothed_${label}`);
+  const rows = [["file", "truth", "start_s", "end_s", "label", "probability", ...labels, ...smoothed]];
   const share = (value) => fixed(value, 4);
   for (const a of analyses) {
     const head = [a.path, a.truth ?? ""];
@@ -47,14 +48,14 @@ function asCsv(analyses, whole) {
     }
     for (const w of a.windows) {
       const times = [w.start, w.end].map((sample) => fixed(sample / a.sample_rate, 3));
-      rows.push([...head, ...times, w.label, share(w.probability), ...w.smoothed.map(share)]);
+      rows.push([...head, ...times, w.label, ...[w.probability, ...w.probabilities, ...w.smoothed].map(share)]);
     }
   }
   return rows.map((row) => `${row.map(quoted).join(",")}\n`).join("");
 }
 
 function quoted(value) {
-  return /[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
+  return /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
 }
 
 function asAudacity(analyses, whole) {
