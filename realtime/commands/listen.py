@@ -267,11 +267,17 @@ def _serve(settings: Settings, model: Model, stream: Stream, stack: ExitStack) -
 
 def _outputs(settings: Settings, stack: ExitStack) -> list[Sink]:
     """Return logs and screen, opened; those opened before one that fails are closed by the stack."""
-    from realtime.sinks.files import open_log  # noqa: PLC0415 - help is quick
+    from pathlib import Path  # noqa: PLC0415 - help is quick
+
+    from realtime.sinks.files import open_log  # noqa: PLC0415
 
     sinks: list[Sink] = []
-    for path in settings.log:
+    for i, path in enumerate(settings.log):
         sinks.append(open_log(path))
         stack.callback(sinks[-1].close)
+        # Once both are open there are files to compare, whatever their names and the links between them.
+        twin = next((other for other in settings.log[:i] if Path(path).samefile(other)), None)
+        if twin is not None:
+            raise SettingsError(f"{path}: this log is named twice, first as {twin}; wanted it once")
     screen = screen_of(settings)
     return sinks if screen is None else [*sinks, screen]

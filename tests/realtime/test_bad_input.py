@@ -341,6 +341,22 @@ def test_settings_that_cannot_be_used(flags: list[str], parts: list[str], listen
     check_refusal(listen("--demo", "--fast", *flags), *parts)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "./a.csv", "link.csv", "hard.csv", "link.jsonl"])
+def test_a_log_that_is_named_twice(
+    name: str, listen: Tonewatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    log = Path("a.csv")
+    if name.startswith("link"):
+        Path(name).symlink_to(log)
+    elif name.startswith("hard"):
+        log.touch()
+        Path(name).hardlink_to(log)
+    outcome = listen("--demo", "--fast", "--log", "b.csv", "--log", log, "--log", name)
+    check_refusal(outcome, f"{name}: this log is named twice, first as a.csv; wanted it once")
+    assert log.read_bytes() == b""
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
