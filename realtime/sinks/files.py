@@ -2,7 +2,10 @@
 
 A line is one write to a file opened for appending, without a buffer in between: whenever the process
 ends, however it ends, at most the line being written is lost. The next run finds such half a line, ends
-it, and goes on below.
+it, and goes on below; half a header it completes.
+
+A log stays at its path: where the file there is moved, deleted or emptied meanwhile, it goes on in what is
+there by then, or in a new file, and begins as a new one does.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import csv
 import errno
 import io
 import os
+import stat
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -68,6 +72,8 @@ class JsonLinesLog:
 
     def emit(self, event: Event) -> None:
         """Append the message of `event`; raises OSError where that fails."""
+        if self._file.follow():
+            self._stream = None
         if event.stream != self._stream:
             self._file.write_line(messages.encode(messages.hello([event.stream])))
             self._stream = event.stream
@@ -97,20 +103,18 @@ class CsvLog:
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self._file = _LineFile(path)
-        found, wanted = self._file.first_line, _csv_line(CSV_COLUMNS)
-        if found.strip() and found.rstrip(b"\r\n") != wanted:
+        try:
+            self._header_due = self._rest_of_header()
+        except SinkError:
             self._file.close()
-            raise SinkError(
-                f"{path}: found a file that begins with {found[:60].decode(errors='replace')!r}; wanted "
-                f"a log that begins with {wanted[:30].decode()!r} and so on: name a new file"
-            )
-        # Written with the first row, so that a run which ends before it leaves an empty file alone.
-        self._has_header = bool(found.strip())
+            raise
 
     def emit(self, event: Event) -> None:
-        """Append the row of `event`; raises OSError where that fails."""
+        """Append the row of `event`; raises OSError where that fails, or SinkError where it has no place."""
         if isinstance(event, Segment):
             return
+        if self._file.follow():
+            self._header_due = self._rest_of_header()
         cells = _csv_cells(event)
         unknown = cells.keys() - set(CSV_COLUMNS)
         if unknown:
@@ -118,14 +122,31 @@ class CsvLog:
                 f"{self.name}: found values for {sorted(unknown)}; the columns of a CSV log are fixed: "
                 "use a .jsonl log for a model with labels of its own"
             )
-        if not self._has_header:
-            self._file.write_line(_csv_line(CSV_COLUMNS))
-            self._has_header = True
+        # Not before the first row, so that a run which ends before it leaves an empty file alone.
+        if self._header_due:
+            self._file.write_line(self._header_due)
+            self._header_due = b""
         self._file.write_line(_csv_line([cells.get(column) for column in CSV_COLUMNS]))
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _rest_of_header(self) -> bytes:
+        """Return what of the header the file lacks; raises SinkError where it has another one."""
+        found, wanted = self._file.first_line, _csv_line(CSV_COLUMNS)
+        if not found.strip():
+            return wanted
+        if found.rstrip(b"\r\n") == wanted:
+            return b""
+        if wanted.startswith(found):
+            # The disk was full, or the run killed: the rest belongs into that line.
+            self._file.is_torn = False
+            return wanted[len(found) :]
+        raise SinkError(
+            f"{self.name}: found a file that begins with {found[:60].decode(errors='replace')!r}; wanted "
+            f"a log that begins with {wanted[:30].decode()!r} and so on: name a new file"
+        )
 
 
 LOGS: Final[Mapping[str, type[JsonLinesLog | CsvLog]]] = {
@@ -158,16 +179,22 @@ class _LineFile:
     ----------
     path
         The file; made where there is none.
+
+    Attributes
+    ----------
+    first_line
+        What the file began with when it was opened; nothing where it was empty, or is no regular file.
+    is_torn
+        Whether it ends inside a line, which the next one has to end first.
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self.first_line = b""
-        self._is_torn = False
+        self.is_torn = False
+        self._n_bytes = 0
         try:
-            # Only a regular file has a past; looking for one in a pipe would wait for ever.
-            if path.is_file():
-                self._look_back(path)
-            self._file = path.open("ab", buffering=0)
+            self._file = self._open()
         except OSError as error:
             raise SinkError(
                 f"{path}: cannot be written ({error.strerror or error}); wanted a file that you may write, "
@@ -182,25 +209,69 @@ class _LineFile:
         OSError
             The disk is full, or the file is gone.
         """
-        data = (b"\n" if self._is_torn else b"") + line + b"\n"
+        data = (b"\n" if self.is_torn else b"") + line + b"\n"
         n_written = self._file.write(data)
         if n_written:
-            self._is_torn = n_written < len(data)
+            self.is_torn = n_written < len(data)
+            self._n_bytes += n_written
         if n_written != len(data):
             raise OSError(
                 errno.ENOSPC, f"only {n_written} of {len(data)} bytes could be written", self._file.name
             )
 
+    def follow(self) -> bool:
+        """Go on in the file that is at the path by now; return whether that is another, or is shorter.
+
+        That takes a few microseconds, fewer than a line does: so it is done before each.
+
+        Raises
+        ------
+        OSError
+            None can be opened there any more.
+        """
+        here = os.fstat(self._file.fileno())
+        # What is no regular file (a pipe, a terminal) is not rotated, and may not open twice.
+        if not stat.S_ISREG(here.st_mode):
+            return False
+        if here.st_size >= self._n_bytes and not self._is_elsewhere(here):
+            self._n_bytes = here.st_size
+            return False
+        old, self._file = self._file, self._open()
+        old.close()
+        return True
+
     def close(self) -> None:
         """Close the file; may be called twice."""
         self._file.close()
 
-    def _look_back(self, path: Path) -> None:
-        with path.open("rb") as file:
+    def _open(self) -> io.FileIO:
+        self.first_line, self.is_torn = b"", False
+        # Only a regular file has a past; looking for one in a pipe would wait for ever.
+        if self._path.is_file():
+            self._look_back()
+        file = self._path.open("ab", buffering=0)
+        self._n_bytes = os.fstat(file.fileno()).st_size
+        return file
+
+    def _is_elsewhere(self, here: os.stat_result) -> bool:
+        """Return whether the path leads to another file by now, or to none."""
+        # Windows lets nobody move or delete what is open, and does not always tell files apart.
+        if os.name == "nt":
+            return False
+        try:
+            return not os.path.samestat(here, self._path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            # Where nobody may look any more, the file that is open may still be written to.
+            return False
+
+    def _look_back(self) -> None:
+        with self._path.open("rb") as file:
             self.first_line = file.readline(_HEADER_LIMIT_BYTES)
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
-                self._is_torn = file.read(1) != b"\n"
+                self.is_torn = file.read(1) != b"\n"
 
 
 def _csv_cells(event: Prediction | Status) -> dict[str, Cell]:
@@ -230,8 +301,7 @@ def _csv_cells(event: Prediction | Status) -> dict[str, Cell]:
             "level_dbfs": message.level_dbfs,
             "dropped": message.dropped,
             "state": message.state.value,
-            # A line break inside a field is allowed in CSV, but a row would no longer be a line.
-            "detail": " ".join(message.detail.split()),
+            "detail": message.detail,
         }
     return cells
 
@@ -242,5 +312,7 @@ def _date_text(date: datetime) -> str:
 
 def _csv_line(cells: Iterable[Cell]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
+    # A line break inside a cell is allowed in CSV, but a row would no longer be a line.
+    on_one_line = [" ".join(cell.splitlines()) if isinstance(cell, str) else cell for cell in cells]
+    csv.writer(text, lineterminator="").writerow(on_one_line)
     return text.getvalue().encode()

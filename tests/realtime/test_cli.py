@@ -82,6 +82,20 @@ def test_logs_together(listen: Tonewatch, demo: Outcome, tmp_path: Path) -> None
     assert labels == 2 * [p.label for p in demo.predictions]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="such names are none")
+def test_logs_of_a_file_with_a_line_break_in_its_name(
+    listen: Tonewatch, recording: Path, tmp_path: Path
+) -> None:
+    odd, jsonl, table = recording.with_name("a\nb.wav"), tmp_path / "day.jsonl", tmp_path / "day.csv"
+    recording.rename(odd)
+    outcome = listen("--input", odd, "--fast", "--quiet", "--log", jsonl, "--log", table)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    told = [messages.decode(line) for line in jsonl.read_text().splitlines()]
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert {row["stream"] for row in rows} == {"a b.wav"}
+    assert len(rows) == sum(isinstance(message, Prediction | Status) for message in told)
+
+
 def test_hop(listen: Tonewatch, demo: Outcome) -> None:
     closer = listen("--demo", "--fast", "--json", "--hop", "0.25").predictions
     assert {p.start_s % 0.25 for p in closer} == {0}

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_csv_of_two_models_goes_into_one_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["time,mood\n1,good\n", ",".join((*CSV_COLUMNS, "more")) + "\n", "type,ti"]
+    "content", ["time,mood\n1,good\n", ",".join((*CSV_COLUMNS, "more")) + "\n", "type,ti\n", "type,Ti"]
 )
 def test_csv_below_another_header_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "log.csv"
@@ -116,6 +117,33 @@ def test_csv_below_another_header_is_refused(tmp_path: Path, content: str) -> No
     with pytest.raises(SinkError, match=r"found a file that begins with .*: name a new file"):
         open_log(path)
     assert path.read_text() == content
+
+
+@pytest.mark.parametrize("n_bytes", [1, 7, len(",".join(CSV_COLUMNS))])
+def test_half_a_header_is_completed(tmp_path: Path, n_bytes: int) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(",".join(CSV_COLUMNS).encode()[:n_bytes])
+    for _ in range(2):
+        log = open_log(path)
+        log.emit(ANGRY)
+        log.close()
+    assert tuple(rows_of(path)[0]) == CSV_COLUMNS
+    assert [row["type"] for row in rows_of(path)] == ["prediction"] * 2
+    assert path.read_bytes().count(b"\n") == 3
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r", "\r\n"])
+def test_line_breaks_in_names_tear_no_row(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / "log.csv"
+    log = open_log(path)
+    for event in (ANGRY, SILENT):
+        log.emit(replace(event, stream=replace(STREAM, name=f'a, "b"{ending}c.wav', model=f"my{ending}own")))
+    log.close()
+    assert len(path.read_bytes().splitlines()) == 3
+    assert [(row["type"], row["stream"], row["model"]) for row in rows_of(path)] == [
+        ("prediction", 'a, "b" c.wav', "my own"),
+        ("status", 'a, "b" c.wav', "my own"),
+    ]
 
 
 def test_csv_has_no_column_for_a_label_of_ones_own(tmp_path: Path) -> None:
@@ -139,6 +167,163 @@ def test_half_a_line_is_ended_before_the_next(tmp_path: Path, suffix: str) -> No
     lines = path.read_bytes().splitlines()
     assert lines[: whole.count(b"\n")] == whole[:-10].splitlines()
     assert lines[-1] == whole.splitlines()[-1]
+
+
+# --- files that are moved, deleted or emptied -------------------------------------------------------------
+
+not_on_windows = pytest.mark.skipif(os.name == "nt", reason="what is open can be neither moved nor deleted")
+
+
+def once(suffix: str) -> bytes:
+    """Return what a log holds after one event."""
+    lines = [messages.encode(messages.hello([STREAM])), messages.encode(messages.to_message(ANGRY))]
+    if suffix == ".csv":
+        lines = [",".join(CSV_COLUMNS).encode(), row_of_angry()]
+    return b"".join(line + b"\n" for line in lines)
+
+
+def row_of_angry() -> bytes:
+    at = {"neutral": "0.5", "angry": "0.5", "smoothed_neutral": "0.25", "smoothed_angry": "0.75"}
+    at |= {"type": "prediction", "time": "2026-01-01T00:00:03.000Z", "stream": "microphone", "model": "tiny"}
+    at |= {"seq": "0", "start_s": "0.0", "end_s": "3.0", "label": "angry", "probability": "0.75"}
+    at |= {"level_dbfs": "-23.4", "dropped": "480"}
+    return ",".join(at.get(column, "") for column in CSV_COLUMNS).encode()
+
+
+@not_on_windows
+@pytest.mark.parametrize("suffix", LOGS)
+def test_a_log_that_is_moved_goes_on_at_its_path(tmp_path: Path, suffix: str) -> None:
+    path, moved = tmp_path / f"log{suffix}", tmp_path / "log.1"
+    log = open_log(path)
+    for n_moves in range(3):
+        log.emit(ANGRY)
+        assert path.read_bytes() == once(suffix), n_moves
+        path.replace(moved)
+    log.emit(SILENT)
+    log.close()
+    assert moved.read_bytes() == once(suffix)
+    assert path.read_bytes().count(b"\n") == 2
+
+
+@not_on_windows
+@pytest.mark.parametrize("suffix", LOGS)
+def test_a_log_that_is_deleted_begins_anew(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"log{suffix}"
+    log = open_log(path)
+    for _ in range(3):
+        log.emit(ANGRY)
+        assert path.read_bytes() == once(suffix)
+        path.unlink()
+    log.emit(ANGRY)
+    log.emit(ANGRY)
+    log.close()
+    n_bytes = len(once(suffix).splitlines(keepends=True)[1])
+    assert path.stat().st_size == len(once(suffix)) + n_bytes
+
+
+@pytest.mark.parametrize("suffix", LOGS)
+@pytest.mark.parametrize("n_before", [0, 1, 3])
+def test_a_log_that_is_emptied_begins_anew(tmp_path: Path, suffix: str, n_before: int) -> None:
+    path = tmp_path / f"log{suffix}"
+    log = open_log(path)
+    for _ in range(n_before):
+        log.emit(ANGRY)
+    os.truncate(path, 0)
+    log.emit(ANGRY)
+    assert path.read_bytes() == once(suffix)
+    log.emit(ANGRY)
+    log.close()
+    # So a later run can go on below.
+    open_log(path).close()
+
+
+@not_on_windows
+@pytest.mark.parametrize("suffix", LOGS)
+def test_a_log_goes_on_below_what_lies_at_its_path_by_then(tmp_path: Path, suffix: str) -> None:
+    path, there = tmp_path / f"log{suffix}", tmp_path / f"there{suffix}"
+    log = open_log(path)
+    log.emit(ANGRY)
+    # Half a line behind it, too.
+    there.write_bytes(once(suffix)[:-10])
+    there.replace(path)
+    log.emit(ANGRY)
+    log.close()
+    lines = path.read_bytes().splitlines()
+    assert lines[:2] == once(suffix)[:-10].splitlines()
+    # A log that has a header already gets no second one.
+    assert lines[2:] == once(suffix).splitlines()[1 if suffix == ".csv" else 0 :]
+
+
+@not_on_windows
+def test_a_log_whose_path_leads_elsewhere_goes_on_there(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    log = None
+    for day in ("monday", "tuesday"):
+        path.unlink(missing_ok=True)
+        path.symlink_to(tmp_path / day)
+        log = log or open_log(path)
+        log.emit(ANGRY)
+    assert log is not None
+    log.close()
+    assert (tmp_path / "monday").read_bytes() == (tmp_path / "tuesday").read_bytes() == once(".jsonl")
+
+
+@not_on_windows
+def test_a_log_that_cannot_go_on_at_its_path_says_so(tmp_path: Path) -> None:
+    folder, path = tmp_path / "logs", tmp_path / "logs" / "log.csv"
+    folder.mkdir()
+    log = open_log(path)
+    log.emit(ANGRY)
+    path.write_text("time,mood\n")
+    with pytest.raises(SinkError, match="found a file that begins with 'time,mood"):
+        log.emit(ANGRY)
+    assert path.read_text() == "time,mood\n"
+    folder.rename(tmp_path / "old")
+    with pytest.raises(FileNotFoundError):
+        log.emit(ANGRY)
+    folder.touch()
+    with pytest.raises(NotADirectoryError):
+        log.emit(ANGRY)
+    log.close()
+
+
+@not_on_windows
+def test_a_log_goes_on_where_nobody_may_look_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.csv"
+    log = open_log(path)
+    log.emit(ANGRY)
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", refuse)
+        log.emit(ANGRY)
+    log.close()
+    assert path.read_bytes().count(b"\n") == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_opened_once(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        log = open_log(path)
+        log.emit(ANGRY)
+        path.unlink()
+        log.emit(ANGRY)
+        log.close()
+        assert not path.exists()
+        told = os.read(reader, 1 << 16)
+    finally:
+        os.close(reader)
+    assert told == once(".jsonl") + once(".jsonl").splitlines(keepends=True)[1]
+
+
+# --- disks and kills --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", LOGS)
