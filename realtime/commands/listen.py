@@ -152,7 +152,7 @@ def _listen_there(settings: Settings, stack: ExitStack) -> int:
     recognizer = RemoteRecognizer(
         settings.to,
         hello.sample_rate,
-        later.append if _has_panel(sinks) else report,
+        _teller(sinks, later),
         name=settings.name or _name_of(source),
         # A microphone knows no other pace.
         realtime=not settings.fast or isinstance(source, MicrophoneSource),
@@ -179,19 +179,30 @@ class _Nowhere:
 def _run(source: Iterable[Chunk], recognizer: Listener, sinks: list[Sink], later: list[str]) -> int:
     from realtime.run import run as run_loop  # noqa: PLC0415 - help is quick
 
-    # The panel owns the terminal while it runs: what goes wrong meanwhile is told behind it.
-    tell: Callable[[str], None] = later.append if _has_panel(sinks) else report
     process.close_on_signals()
     try:
-        is_heard = run_loop(source, recognizer, sinks, tell)
+        is_heard = run_loop(source, recognizer, sinks, _teller(sinks, later))
     finally:
         for text in later:
             report(text)
     return 0 if is_heard else EXIT_SINKS_FAILED
 
 
-def _has_panel(sinks: list[Sink]) -> bool:
-    return any(sink.name == "panel" for sink in sinks)
+def _teller(sinks: list[Sink], later: list[str]) -> Callable[[str], None]:
+    """Return what tells people how things go; what they should find behind the panel goes to `later` too."""
+    from realtime.sinks.console import PanelConsole  # noqa: PLC0415 - help is quick
+
+    panels = [sink for sink in sinks if isinstance(sink, PanelConsole)]
+    if not panels:
+        return report
+
+    def tell(text: str) -> None:
+        # It owns the terminal while it runs, and takes what it shows with it.
+        for panel in panels:
+            panel.tell(text)
+        later.append(text)
+
+    return tell
 
 
 def _ask(url: str, token: str | None) -> messages.Hello:

@@ -114,7 +114,7 @@ class PanelConsole:
 
     From the first event on it takes the terminal's second screen, which is drawn anew whatever the
     window's size becomes, and gives the first one back, unchanged, on `close`. What else is written to
-    the terminal in between is lost.
+    the terminal in between is lost: `tell` shows it in the panel.
 
     Parameters
     ----------
@@ -167,6 +167,10 @@ class PanelConsole:
         # Not before there is something to show: whatever fails until then is told on the first screen.
         if not self._live.is_started:
             self._live.start()
+
+    def tell(self, text: str) -> None:
+        """Show what is about no event, such as another sink that fails, from the next refresh on."""
+        self._view = self._view.told(text, self._clock() - self._started_s)
 
     def close(self) -> None:
         """Give the terminal back, and leave a line on it that sums up; may be called twice.

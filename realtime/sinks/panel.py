@@ -1,7 +1,7 @@
 """What the panel shows, and how it is drawn.
 
-`View` is folded from the events and knows nothing of terminals; `Panel` draws one in whatever width it
-is given. Importing this module imports rich.
+`View` is folded from the events, and from what else people are told, and knows nothing of terminals;
+`Panel` draws one in whatever width it is given. Importing this module imports rich.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _METER_FLOOR_DBFS: Final = -60.0
 _METER_LOUD_DBFS: Final = -12.0
 _METER_HOT_DBFS: Final = -3.0
 _FRAME_CELLS: Final = 4
+_MOST_NOTICES: Final = 3
 _GAP: Final = "   "
 _MIN_BAR_CELLS: Final = 4
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
@@ -63,6 +64,9 @@ class View:
         Samples lost since the stream began.
     counts
         Number of predictions of each label since then.
+    notices
+        What people were told that is about no event, such as a log that fails: how long after the panel was
+        opened, in seconds, and what. The newest few; they outlast streams.
     """
 
     stream: Stream | None = None
@@ -72,10 +76,12 @@ class View:
     level_dbfs: float | None = None
     n_dropped: int = 0
     counts: tuple[tuple[str, int], ...] = ()
+    notices: tuple[tuple[float, str], ...] = ()
 
     def after(self, event: Event) -> View:
         """Return what is known after `event`."""
-        view = self if event.stream == self.stream else View(stream=event.stream)
+        is_same = event.stream == self.stream
+        view = self if is_same else View(stream=event.stream, notices=self.notices)
         if isinstance(event, Segment):
             return view
         view = replace(view, n_dropped=view.n_dropped + event.dropped)
@@ -91,6 +97,11 @@ class View:
             prediction=view.prediction if event.state in PREDICTING else None,
             level_dbfs=event.level_dbfs,
         )
+
+    def told(self, text: str, at_s: float) -> View:
+        """Return what is known after people were told `text`; what they are told again is kept once."""
+        others = [notice for notice in self.notices if notice[1] != text]
+        return replace(self, notices=(*others, (at_s, text))[-_MOST_NOTICES:])
 
 
 def summary(view: View) -> Text:
@@ -166,8 +177,8 @@ class Panel:
         rows += pen.footer(view, self._running_s)
         for row in rows:
             row.truncate(pen.n_cells, overflow="crop")
-        # The only row that may take several: why there is no prediction must be readable in full.
-        rows.insert(1, Text(reason, justify="center"))
+        # These alone may take several rows: why there is no prediction, or a log, must be readable in full.
+        rows[1:1] = [Text(reason, justify="center"), *pen.notices(view)]
         title = "Tonewatch" if view.stream is None else f"Tonewatch: {view.stream.name}"
         yield Frame(Group(*rows), title=Text(title), border_style=colour, width=options.max_width)
 
@@ -182,6 +193,11 @@ class _Pen:
     def banner(self, text: str, colour: str) -> Text:
         """Return the state, on a row filled with its colour."""
         return Text(f"{text:^{self.n_cells}}", style=f"bold white on {colour}")
+
+    def notices(self, view: View) -> Iterator[Text]:
+        """Yield what people were told, and when."""
+        for at_s, text in view.notices:
+            yield Text(f"{_time_text(at_s)}  {text}", style=f"bold {STATES[State.NO_SIGNAL]}")
 
     def emotion(self, view: View) -> Text:
         """Return the current emotion, in spaced capitals where there is room."""
@@ -256,9 +272,7 @@ class _Pen:
         """Yield the model, the running time and the latency."""
         if view.stream is not None:
             yield Text(f"model {view.stream.model}", style="dim")
-        minutes, seconds = divmod(int(running_s), 60)
-        hours, minutes = divmod(minutes, 60)
-        text = f"time  {hours}:{minutes:02}:{seconds:02}"
+        text = f"time  {_time_text(running_s)}"
         if view.prediction is not None:
             latency = view.prediction.latency
             text += f"   latency {latency.queue_ms + latency.features_ms + latency.inference_ms:.0f} ms"
@@ -274,3 +288,10 @@ class _Pen:
         if n_eighths % 8:
             bar += _EIGHTHS[n_eighths % 8]
         return bar.ljust(n_cells)
+
+
+def _time_text(running_s: float) -> str:
+    """Return how long the panel had been open."""
+    minutes, seconds = divmod(int(running_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

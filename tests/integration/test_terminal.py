@@ -74,8 +74,23 @@ def test_what_goes_wrong_meanwhile_is_told_behind_the_panel(
     full.symlink_to("/dev/full")
     process = start_tonewatch("listen", "--demo", "--fast", "--log", full, *model, terminal=terminal)
     assert process.wait(60) == 0
-    terminal.wait_for("goes on without it")
+    terminal.wait_for(f"tonewatch: {full}")
+    terminal.wait_for("goes on without it\r\n")
     assert "No space left on device" in terminal.text.split(FIRST)[1]
+
+
+def test_what_goes_wrong_meanwhile_is_told_in_the_panel_at_once(
+    start_tonewatch: StartTonewatch, terminal: Terminal, model: tuple[str, str], tmp_path: Path
+) -> None:
+    full = tmp_path / "full.jsonl"
+    full.symlink_to("/dev/full")
+    process = start_tonewatch("listen", "--demo", "--log", full, *model, terminal=terminal)
+    terminal.wait_for("No space left")
+    assert FIRST not in terminal.text
+    terminal.type("\x03")
+    assert process.wait(60) == 130
+    terminal.wait_for(f"tonewatch: {full}: ")
+    assert terminal.text.split(FIRST)[1].count("No space left") == 1
 
 
 @pytest.mark.parametrize("kind", ["dumb", "unknown"])

@@ -177,6 +177,25 @@ def test_panel_says_when_events_stop_coming(monkeypatch: pytest.MonkeyPatch) -> 
     assert "nothing has come from the recognizer for 7 s" in written(console)
 
 
+def test_panel_shows_what_people_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    now_s = 100.0
+    console = terminal()
+    sink = PanelConsole(console, clock=lambda: now_s)
+    now_s += 7.0
+    # Before there is an event to show, the terminal is left alone.
+    sink.tell("log.csv: goes on without it")
+    assert not written(console)
+    sink.emit(ANGRY)
+    sink._live.refresh()
+    sink.close()
+    sink.tell("too late")
+    shown, left = written(console).split("\x1b[?1049l")
+    assert "0:00:07  log.csv: goes on without it" in shown
+    assert "log.csv" not in left
+    assert "too late" not in left
+
+
 def test_panel_that_never_had_an_event_leaves_the_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     console = terminal()

@@ -95,6 +95,27 @@ def test_losses_are_shown() -> None:
     assert "lost  1.00 s of audio (22050 samples)" in text
 
 
+def test_what_people_are_told_is_shown_whatever_comes() -> None:
+    view = View().told("log.csv: No space left; goes on without it", 5.0).after(ANGRY)
+    other = replace(STREAM, name="other")
+    for known in (
+        view,
+        view.after(replace(LISTENING, state=State.SILENT)),
+        view.after(replace(ANGRY, stream=other)),
+    ):
+        assert "0:00:05  log.csv: No space left; goes on without it" in drawn(Panel(known))
+    # In full, also where it takes several rows.
+    narrow = drawn(Panel(view), width=24)
+    assert "log.csv:Nospaceleft;goesonwithoutit" in re.sub(r"[│\s]", "", narrow)
+
+
+def test_the_newest_notices_are_shown_each_once() -> None:
+    view = View()
+    for at_s, text in enumerate(["one", "two", "one", "three", "four"]):
+        view = view.told(text, at_s)
+    assert view.notices == ((2, "one"), (3, "three"), (4, "four"))
+
+
 def test_a_recognizer_that_hangs_does_not_look_like_one_that_listens() -> None:
     view = View().after(LISTENING).after(ANGRY)
     assert "NO NEWS" not in drawn(Panel(view, quiet_s=2.9))
@@ -119,6 +140,7 @@ def test_fits_any_width(width: int, encoding: str) -> None:
         View(),
         view,
         view.after(replace(LISTENING, state=State.RECOVERING, detail="a long reason " * 9)),
+        view.told("/a/very/long/path/" * 9, 1e6),
     ):
         text = drawn(Panel(each, running_s=1e6, quiet_s=0.0), width, encoding)
         assert all(cell_len(line) <= max(width, 2) for line in text.splitlines())
