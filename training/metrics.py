@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr, stdtrit
 
 from realtime.artifact import ClassScores, Scores
 
@@ -232,8 +233,24 @@ def _intervals(counts: _Counts, outcome: Outcome) -> dict[str, tuple[float, floa
     times[:, speakers] = rng.multinomial(
         len(speakers), np.full(len(speakers), 1 / len(speakers)), size=N_REPLICATES
     )
-    ends = np.percentile(_draw(counts, times).figures(), (2.5, 97.5), axis=0)
+    ends = np.percentile(_draw(counts, times).figures(), _levels(len(speakers)), axis=0)
     return {name: (low, high) for name, (low, high) in zip(_FIGURES, ends.T.tolist(), strict=True)}
+
+
+def _levels(n: int) -> tuple[float, float]:
+    """Return the percentiles between which 95% of such bootstraps over `n` speakers hold the truth.
+
+    Where speakers are few, 2.5 and 97.5 lie too near: of nine, 89% do. These lie as many of the figure's
+    deviations apart as the ends of Student's interval of a mean.
+
+    References
+    ----------
+    Hesterberg, "What teachers should know about the bootstrap", The American Statistician 69 (2015), 371-386:
+    the expanded percentile interval.
+    """
+    reach = np.sqrt(n / (n - 1)) * stdtrit(n - 1, 0.975)
+    low = 100 * float(ndtr(-reach))
+    return low, 100 - low
 
 
 def _by_class(

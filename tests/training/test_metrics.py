@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score, recall_score
 from sklearn.metrics import precision_recall_fscore_support as by_class
 
@@ -144,6 +145,23 @@ def figures_of(drawn: Outcome, speakers: npt.NDArray[np.int64]) -> list[float]:
     ]
 
 
+def test_intervals_hold_the_truth_as_often_as_they_say_of_few_speakers_too() -> None:
+    rng = np.random.default_rng(0)
+    n_held = 0
+    for _ in range(300):
+        # Speakers differ, half of whose decisions are right on the whole; of everyone's 50 as many as can be.
+        n_right = np.round(50 * np.clip(rng.normal(0.5, 0.1, size=9), 0, 1)).astype(int)
+        right = (np.arange(50) < n_right[:, np.newaxis]).ravel()
+        truth = np.zeros(9 * 50, dtype=np.int64)
+        scores = score(
+            [outcome(one_hot(np.where(right, 0, 1), 2), truth, np.repeat(np.arange(9), 50))], LABELS[:2]
+        )
+        low, high = scores.ci95["accuracy"]
+        n_held += low <= 0.5 <= high
+    # Between the 2.5th and the 97.5th percentile: 89%.
+    assert 0.92 <= n_held / 300 <= 0.98
+
+
 def test_intervals_are_those_of_a_plain_bootstrap_over_speakers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "N_REPLICATES", 60)
     rng = np.random.default_rng(1)
@@ -153,7 +171,9 @@ def test_intervals_are_those_of_a_plain_bootstrap_over_speakers(monkeypatch: pyt
     times = np.random.default_rng(0).multinomial(5, np.full(5, 0.2), size=60)
     drawn = [np.repeat(np.arange(5), row) for row in times]
     replicates = [[figures_of(own, speakers) for speakers in drawn] for own in outcomes]
-    low, high = np.mean([np.percentile(own, (2.5, 97.5), axis=0) for own in replicates], axis=0)
+    # Of five speakers: Student's 2.776 deviations instead of 1.96, and the root of 5/4 times that.
+    levels = (100 * norm.cdf(-2.7764 * 1.25**0.5), 100 * norm.cdf(2.7764 * 1.25**0.5))
+    low, high = np.mean([np.percentile(own, levels, axis=0) for own in replicates], axis=0)
     for index, name in enumerate(FIGURES):
         assert scores.ci95[name] == pytest.approx((low[index], high[index]), abs=1e-4)
         assert scores.ci95[name][0] < getattr(scores, name) < scores.ci95[name][1]
