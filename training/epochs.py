@@ -167,9 +167,9 @@ def train(
             rng = np.random.default_rng([seed, number])
             order = rng.permutation(_draw(table, recipe.fitting, rng))
             inputs = table.inputs[order] if voices is None else voices.draw(table.inputs, order, rng)
-            inputs, varied = vary_inputs(
-                inputs, _targets(table, order, recipe.fitting, rng), recipe.augmentation.inputs, rng
-            )
+            targets = _targets(table, order, recipe.fitting, rng)
+            known = table.known[order]
+            inputs, varied = vary_inputs(inputs, targets, recipe.augmentation.inputs, rng, known)
             model.optimizer.learning_rate.assign(rate)
             with between_steps() as callbacks:
                 logs = model.fit(

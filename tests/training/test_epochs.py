@@ -22,6 +22,7 @@ from training.recipes.schema import Fitting, Inputs, Speakers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from realtime.types import FloatArray
     from training.recipes import Recipe
 
 LABELS = 3
@@ -74,14 +75,14 @@ class Interrupt:
             # The second batch of that epoch: the network has learnt from the first one.
             n_calls = 0
 
-            def vary(inputs: Any, targets: Any, settings: Any, rng: Any) -> tuple[Any, Any]:
+            def vary(inputs: Any, targets: Any, *more: Any) -> tuple[Any, Any]:
                 nonlocal n_calls
                 n_calls += 1
                 if n_calls == number:
                     model = epochs._compiled_now  # type: ignore[attr-defined]
                     model.fit(inputs[:16], targets[:16, :-1], sample_weight=targets[:16, -1], verbose=0)
                     raise KeyboardInterrupt
-                return vary_inputs(inputs, targets, settings, rng)
+                return vary_inputs(inputs, targets, *more)
 
             compiled = epochs._compiled
 
@@ -423,3 +424,21 @@ def test_an_interrupted_training_with_speakers_and_draws_goes_on_the_same(
     assert_same(resumed, straight)
     plain, _ = train(replace(recipe, speakers=None), own, seed=3, inner=inner)
     assert not np.array_equal(plain.get_weights()[0], straight.get_weights()[0])
+
+
+def test_mixup_keeps_apart_what_tells_between_other_labels(
+    small: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = table()
+    rows.known[:24, 1] = rows.labels[:24] == 1
+    seen: list[FloatArray] = []
+
+    def note(*arguments: Any) -> tuple[FloatArray, FloatArray]:
+        inputs, targets = vary_inputs(*arguments)
+        seen.append(targets)
+        return inputs, targets
+
+    monkeypatch.setattr(epochs, "vary_inputs", note)
+    train(with_fitting(small, n_epochs=2, label_subsets=0.0), rows, seed=3)
+    known = np.concatenate(seen)[:, LABELS : 2 * LABELS]
+    assert set(known.ravel().tolist()) == {0.0, 1.0}

@@ -27,7 +27,11 @@ _N_AXES_OF_FRAMES = 3
 
 
 def vary_inputs(
-    inputs: FloatArray, targets: FloatArray, settings: Inputs, rng: np.random.Generator
+    inputs: FloatArray,
+    targets: FloatArray,
+    settings: Inputs,
+    rng: np.random.Generator,
+    known: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Return inputs blended with each other, with noise on them and with gaps in them, and their targets.
 
@@ -43,6 +47,9 @@ def vary_inputs(
         How much of it.
     rng
         Draws everything.
+    known : np.ndarray [shape=(n, n_labels), dtype=bool]
+        Between which labels each row tells anything. Where it is given, rows are blended with such alone as
+        tell between the same: half a row that is not calm would say so of another that may be.
 
     Returns
     -------
@@ -65,7 +72,7 @@ def vary_inputs(
     n = len(inputs)
     partners, shares = np.arange(n), np.ones(n, dtype=np.float32)
     if settings.mixup:
-        partners = rng.permutation(n)
+        partners = _draw_partners(n, known, rng)
         shares = rng.beta(settings.mixup, settings.mixup, n).astype(np.float32)
     varied = np.empty_like(inputs)
     for start in range(0, n, _N_AT_ONCE):
@@ -86,6 +93,19 @@ def vary_inputs(
             gaps = _draw_gaps(block.shape[0], block.shape[1], settings.n_time_masks, settings.time_mask, rng)
             np.copyto(block, 0, where=gaps[:, :, np.newaxis])
     return varied, _blend(targets, slice(None), partners, shares) if settings.mixup else targets
+
+
+def _draw_partners(
+    n: int, known: npt.NDArray[np.bool_] | None, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    if known is None:
+        return rng.permutation(n)
+    partners = np.empty(n, dtype=np.int64)
+    kinds, kind = np.unique(known, axis=0, return_inverse=True)
+    for number in range(len(kinds)):
+        own = np.flatnonzero(kind.reshape(-1) == number)
+        partners[own] = rng.permutation(own)
+    return partners
 
 
 def _blend(

@@ -130,6 +130,19 @@ def test_mixups_shares_are_drawn_from_their_distribution() -> None:
         assert blended.var() == pytest.approx(expected, rel=0.06)
 
 
+def test_mixup_blends_what_tells_between_the_same_labels_alone() -> None:
+    inputs, _ = rows((600, 6))
+    known = generator(1).random((600, 1)) < [1, 0.8, 0.3]
+    _, blended = vary_inputs(inputs, known.astype(np.float32), Inputs(mixup=0.4), generator(), known)
+    np.testing.assert_array_equal(blended, known)
+    # Where all of them do, any two are blended, the same as ever.
+    everything = np.ones((600, 3), dtype=np.bool_)
+    anyone, _ = vary_inputs(inputs, blended, Inputs(mixup=0.4), generator())
+    np.testing.assert_array_equal(
+        vary_inputs(inputs, blended, Inputs(mixup=0.4), generator(), everything)[0], anyone
+    )
+
+
 def test_labels_stay_probabilities() -> None:
     _, targets = vary_inputs(*rows((500, 6)), Inputs(mixup=0.4), generator())
     np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
