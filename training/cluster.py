@@ -24,12 +24,12 @@ import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import realtime
 from realtime.errors import SettingsError, TonewatchError, TrainingError
+from training import packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -49,16 +49,7 @@ _POLL_S = 1.0
 _CHECK_EVERY_S = 5.0
 _FETCH_S = 2.0
 """Time for a result to come, at first; twice as long each time that it does not."""
-_PACKAGES = (
-    "distributed",
-    "numpy",
-    "scikit-learn",
-    "tensorflow",
-    "tensorflow-cpu",
-    "keras",
-    "soundfile",
-    "soxr",
-)
+_PACKAGES = ("distributed", *packages.FEATURES, *packages.COPIES, *packages.MODELS)
 """What has to be the same on all workers, for results that do not depend on which of them worked."""
 _CANCELLED = (concurrent.futures.CancelledError, asyncio.CancelledError)
 """What futures and calls end with as a connection or data are lost; the second is no `Exception`."""
@@ -163,10 +154,7 @@ def describe_machine() -> dict[str, str]:
 
     Of the code as it was when this was first asked: a process does not load what changes later.
     """
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
-    for name in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
+    found = {"python": ".".join(platform.python_version_tuple()[:2]), **packages.versions_of(_PACKAGES)}
     digest = hashlib.sha256()
     for package in (Path(realtime.__file__).parent, Path(__file__).parent):
         for path in sorted(package.rglob("*.py")):

@@ -25,7 +25,7 @@ from realtime.errors import CorpusError, SourceError
 from realtime.features import FeatureSpec, WindowExtractor
 from realtime.heap import keep_freed
 from realtime.sources.file import FileSource
-from training import augmentation
+from training import augmentation, packages
 from training.augmentation import clip_rng, degrade, noise_digest, vary
 from training.disk import put
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from training.recipes.schema import Step
     from training.workers import Workers
 
-_CODE = ("features/*.py", "sources/file.py", "sources/resample.py")
+_CODE = ("features/*.py", "sources/file.py", "sources/resample.py", "sources/downmix.py")
 """What, within `realtime`, decides about the values kept on disk."""
 _VARYING_CODE = ("chain.py", "effects.py", "noises.py", "rooms.py")
 _DEGRADING_CODE = (*_VARYING_CODE, "conditions.py")
@@ -426,13 +426,15 @@ def _join(tables: list[npt.NDArray[np.void]], spec: FeatureSpec) -> Windows:
 
 
 def code_digest(variation: Variation) -> str:
-    """Return a digest of the code that computes features after a variation: other code, other values."""
+    """Return a digest of what computes features after a variation, packages too: other code, other values."""
     package = Path(realtime.__file__).parent
-    paths = [path for pattern in _CODE for path in sorted(package.glob(pattern))]
+    paths = [Path(__file__), *(path for pattern in _CODE for path in sorted(package.glob(pattern)))]
+    decisive = packages.FEATURES
     if not isinstance(variation, AsItIs):
         names = _DEGRADING_CODE if isinstance(variation, Degraded) else _VARYING_CODE
         paths += [Path(str(augmentation.__file__)).parent / name for name in names]
-    digest = hashlib.sha256()
+        decisive += packages.COPIES
+    digest = hashlib.sha256(repr(packages.versions_of(decisive)).encode())
     for path in paths:
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ import numpy.typing as npt
 
 from realtime import activity
 from realtime.errors import CorpusError
-from training import dataset, networks, recipes, store
+from training import dataset, networks, packages, recipes, store
 from training.augmentation import Noises
 from training.dataset import AsItIs, Copies
 from training.fit import Examples, Fitted, fit, forget
@@ -50,18 +49,6 @@ _RUNNING_CODE = ("activity.py", "estimator.py", "loaded.py", "preprocessing.py",
 """What, within `realtime`, decides about it."""
 _STRENGTHS: dict[str | None, float] = {"normal": 0.0, "strong": 1.0}
 """Of each intensity that a corpus may tell."""
-_PACKAGES = (
-    "numpy",
-    "soundfile",
-    "soxr",
-    "scikit-learn",
-    "skops",
-    "tensorflow",
-    "tensorflow-cpu",
-    "keras",
-    "audiomentations",
-    "pyroomacoustics",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,13 +340,8 @@ def _join(study: Study, task: Task, found: Sequence[Fitted]) -> Fitted:
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that decide about a trained model."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    names = (*packages.FEATURES, *packages.COPIES, *packages.MODELS)
+    return {"python": platform.python_version(), **packages.versions_of(names)}
 
 
 def _variations(recipe: Recipe) -> tuple[Variation, ...]:

@@ -3,12 +3,14 @@ from __future__ import annotations
 import errno
 import gc
 import hashlib
+import operator
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from realtime.activity import hears_voice
 from realtime.errors import CorpusError, SourceError
 from realtime.features import WindowExtractor
 from realtime.sources.file import FileSource
-from training import corpora, dataset
+from training import corpora, dataset, packages
 from training.augmentation import CONDITIONS, Noises, clip_rng, degrade
 from training.dataset import AsItIs, Copies, Degraded
 from training.recipes.schema import Gain, Noise, Silence
@@ -215,6 +217,18 @@ def test_other_code_keeps_its_own(
     monkeypatch.setattr(dataset, "_CODE", (*dataset._CODE, "types.py"))
     extract(recipe, clips[:1], tmp_path)
     assert len(kept(tmp_path)) == 2
+
+
+def test_other_versions_of_packages_keep_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = (AsItIs(), copies(), Degraded(QUIET, Noises()))
+    for package, decides in (("soxr", (True, True, True)), ("pyroomacoustics", (False, True, True))):
+        before = [dataset.code_digest(kind) for kind in kinds]
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                packages, "version", lambda name, own=package: "99" if name == own else version(name)
+            )
+            after = [dataset.code_digest(kind) for kind in kinds]
+        assert tuple(map(operator.ne, before, after)) == decides
 
 
 def test_the_code_that_is_looked_at_is_there() -> None:
