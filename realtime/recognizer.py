@@ -11,7 +11,7 @@ from realtime import activity, decision
 from realtime.errors import SettingsError, SourceError
 from realtime.features import WindowExtractor
 from realtime.speaker import Speaker
-from realtime.types import PREDICTING, Chunk, Latency, Prediction, State, Status, Stream
+from realtime.types import PREDICTING, REMIND_S, Chunk, Latency, Prediction, State, Status, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,8 +26,6 @@ LARGEST_SAMPLE = 65_536.0
 """Samples beyond this are no audio, not even audio that was scaled wrongly: they count as lost."""
 STABLE_HOPS = 2
 """A label that lasts for so many hops is stable; hops are meant that are as long as the model's own."""
-REMIND_S = 5.0
-"""While there is nothing to predict on, the state is told again this often, in seconds of audio."""
 
 
 class Model(Protocol):

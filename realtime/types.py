@@ -50,6 +50,9 @@ class State(StrEnum):
 PREDICTING = frozenset({State.LISTENING, State.CLIPPING})
 """The states in which windows are predicted on; any other is a reason why there are no predictions."""
 
+REMIND_S = 5.0
+"""While there is nothing to predict on, the state is told again this often, in seconds of audio."""
+
 SILENCE_DBFS = -120.0
 """The level that digital silence is given, since its logarithm has no end, and JSON no infinity."""
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from realtime import config, messages
 from realtime.errors import ProtocolError, SettingsError
-from realtime.recognizer import LARGEST_SAMPLE, REMIND_S, Recognizer
+from realtime.recognizer import LARGEST_SAMPLE, Recognizer
 from realtime.sources.pcm import SAMPLE_BYTES, decode_pcm
 from realtime.sources.resample import StreamResampler
-from realtime.types import Chunk, State, Status
+from realtime.types import REMIND_S, Chunk, State, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

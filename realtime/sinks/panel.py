@@ -17,7 +17,17 @@ from rich.text import Text
 
 from realtime.affect import affect
 from realtime.sinks.palette import STATES, look_of
-from realtime.types import PREDICTING, SILENCE_DBFS, UNKNOWN, Event, Prediction, Segment, State, Stream
+from realtime.types import (
+    PREDICTING,
+    REMIND_S,
+    SILENCE_DBFS,
+    UNKNOWN,
+    Event,
+    Prediction,
+    Segment,
+    State,
+    Stream,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
 
 _QUIET_S: Final = 3.0
 _QUIET_HOPS: Final = 4
+_LATE_S: Final = 2.0
 _METER_FLOOR_DBFS: Final = -60.0
 _METER_LOUD_DBFS: Final = -12.0
 _METER_HOT_DBFS: Final = -3.0
@@ -163,7 +174,9 @@ class Panel:
         """Yield the panel, as wide as the terminal."""
         view, quiet_s = self._view, self._quiet_s
         hop_s = 0.0 if view.stream is None else view.stream.seconds(view.stream.hop)
-        is_hanging = view.state is not State.STOPPED and quiet_s > max(_QUIET_S, _QUIET_HOPS * hop_s)
+        # Where nothing is predicted there is nothing new until the state is told again.
+        usual_s = _QUIET_HOPS * hop_s if view.state in PREDICTING else REMIND_S + _LATE_S
+        is_hanging = view.state is not State.STOPPED and quiet_s > max(_QUIET_S, usual_s)
         state, colour = view.state.value.replace("_", " ").upper(), STATES[view.state]
         reason = view.detail or _EXPLANATIONS[view.state]
         if is_hanging:

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from realtime.sinks.panel import Panel, View
-from realtime.types import LABELS, Latency, Prediction, Segment, State, Status, Stream
+from realtime.types import LABELS, REMIND_S, Latency, Prediction, Segment, State, Status, Stream
 
 STREAM = Stream("microphone", "tiny", LABELS, 22050, 66150, 11025, datetime(2026, 1, 1, tzinfo=UTC))
 SHARES = (0.02, 0.03, 0.05, 0.0, 0.87, 0.02, 0.005, 0.005)
@@ -124,6 +124,14 @@ def test_a_recognizer_that_hangs_does_not_look_like_one_that_listens() -> None:
     assert "A N G R Y" not in text
     stopped = view.after(replace(LISTENING, state=State.STOPPED))
     assert "NO NEWS" not in drawn(Panel(stopped, quiet_s=60.0))
+
+
+@pytest.mark.parametrize("state", [State.SILENT, State.NO_SIGNAL])
+def test_a_state_that_lasts_is_no_recognizer_that_hangs(state: State) -> None:
+    view = View().after(replace(LISTENING, state=state))
+    # It is told again after five seconds of audio, which come when they come.
+    assert "NO NEWS" not in drawn(Panel(view, quiet_s=REMIND_S + 1.5))
+    assert "NO NEWS" in drawn(Panel(view, quiet_s=REMIND_S + 2.5))
 
 
 def test_an_abstaining_model_is_shown_without_a_share() -> None:
