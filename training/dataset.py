@@ -14,7 +14,7 @@ import weakref
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,12 @@ from realtime.sources.file import FileSource
 from training import augmentation, packages
 from training.augmentation import clip_rng, degrade, noise_digest, vary
 from training.disk import put
+
+try:
+    import fcntl
+except ImportError:
+    # Windows removes nothing that is in use.
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -53,6 +59,8 @@ _ROWS_AT_ONCE = 1024
 """Rows of such features that are written together."""
 _IN_USE = "in-use-"
 _LEFT_BEHIND_S = 7 * 86_400
+_LOCKED_WITHIN_S = 60
+"""Age of a file, from which on whoever uses it has locked it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,27 +302,57 @@ def _share(shape: tuple[int, ...], read: Callable[[slice], FloatArray], folder: 
     try:
         # What was left behind by a process that was killed.
         for other in folder.glob(f"{_IN_USE}*.npy"):
-            if time.time() - other.stat().st_mtime > _LEFT_BEHIND_S:
+            if _is_left_behind(other):
                 other.unlink(missing_ok=True)
-        with path.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, head)  # type: ignore[no-untyped-call]
-            for first in range(0, shape[0], _ROWS_AT_ONCE):
-                part = read(slice(first, first + _ROWS_AT_ONCE))
-                file.write(np.ascontiguousarray(part, dtype="<f4").data)
+        file = path.open("wb")
+    except OSError:
+        return None
+    try:
+        _lock(file)
+        np.lib.format.write_array_header_1_0(file, head)  # type: ignore[no-untyped-call]
+        for first in range(0, shape[0], _ROWS_AT_ONCE):
+            part = read(slice(first, first + _ROWS_AT_ONCE))
+            file.write(np.ascontiguousarray(part, dtype="<f4").data)
+        file.flush()
         features: FloatArray = np.load(path, mmap_mode="r")
     except BaseException as error:
         # Interrupted too: it may be gigabytes.
-        _remove(path)
+        _remove(path, file)
         if isinstance(error, OSError):
             return None
         raise
-    weakref.finalize(features, _remove, path)
+    weakref.finalize(features, _remove, path, file)
     return features
 
 
-def _remove(path: Path) -> None:
+def _lock(file: IO[bytes]) -> None:
+    """Mark a file as in use, for as long as it is open, where the system and the disk can do so."""
+    if fcntl is not None:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _is_left_behind(path: Path) -> bool:
+    """Return whether nobody uses a file any more, as far as can be told."""
+    age_s = time.time() - path.stat().st_mtime
+    if age_s > _LEFT_BEHIND_S or fcntl is None:
+        return age_s > _LEFT_BEHIND_S
+    if age_s < _LOCKED_WITHIN_S:
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
+
+
+def _remove(path: Path, file: IO[bytes]) -> None:
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
+    # Not before: what is locked by nobody others may remove.
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 def _extract_some(task: _Task) -> list[tuple[int, npt.NDArray[np.void] | str]]:

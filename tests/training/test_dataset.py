@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -390,6 +391,25 @@ def test_many_features_lie_in_a_file_that_goes_with_them(
             dataset.on_disk(windows, tmp_path)
     assert set(tmp_path.glob("in-use-*.npy")) == {fresh}
     assert dataset.on_disk(windows, tmp_path / "missing") is windows
+
+
+def test_what_a_process_left_behind_that_was_killed_goes_at_once(
+    recipe: Recipe, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fcntl")
+    windows = extract(recipe, clips, tmp_path / "cache")
+    monkeypatch.setattr(dataset, "_MANY_BYTES", 0)
+    left = tmp_path / "in-use-1-00.npy"
+    left.write_bytes(b"something")
+    used = dataset.on_disk(windows, tmp_path)
+    (path,) = set(tmp_path.glob("in-use-*.npy")) - {left}
+    an_hour_ago = time.time() - 3600
+    for each in (left, path):
+        os.utime(each, (an_hour_ago, an_hour_ago))
+    dataset.on_disk(windows, tmp_path)
+    assert not left.exists()
+    assert path.exists()
+    assert np.array_equal(used.features, windows.features)
 
 
 def test_many_windows_of_copies_lie_on_disk_too(
