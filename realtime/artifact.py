@@ -49,7 +49,7 @@ __all__ = [
     "write",
 ]
 
-DEFAULT_MODEL = "sextet-88"
+DEFAULT_MODEL = "pair-88"
 MODEL_FILES: dict[Runtime, str] = {"tflite": "model.tflite", "skops": "model.skops"}
 """Name of the model's file, by what runs it."""
 MODEL_FILE, PREPROCESS_FILE, CARD_FILE = MODEL_FILES["tflite"], "preprocess.npz", "card.json"

@@ -175,7 +175,7 @@ class Panel:
         view, quiet_s = self._view, self._quiet_s
         hop_s = 0.0 if view.stream is None else view.stream.seconds(view.stream.hop)
         # Where nothing is predicted there is nothing new until the state is told again.
-        usual_s = _QUIET_HOPS * hop_s if view.state in PREDICTING else REMIND_S + _LATE_S
+        usual_s = REMIND_S + _LATE_S if view.prediction is None else _QUIET_HOPS * hop_s
         is_hanging = view.state is not State.STOPPED and quiet_s > max(_QUIET_S, usual_s)
         state, colour = view.state.value.replace("_", " ").upper(), STATES[view.state]
         reason = view.detail or _EXPLANATIONS[view.state]

@@ -229,7 +229,7 @@ def test_an_interrupt_while_a_line_is_written(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(log._file, "_file", SimpleNamespace(write=interrupt))
+        broken.setattr(log._file, "_file", SimpleNamespace(write=interrupt, fileno=file.fileno))
         with pytest.raises(KeyboardInterrupt):
             log.emit(status)
     log.emit(status)

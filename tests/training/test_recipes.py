@@ -39,7 +39,6 @@ NAMES = (
     "lstm",
     "pair-88",
     "random-forest",
-    "sextet-88",
     "svm",
     "trio-68",
 )

@@ -42,7 +42,8 @@ def test_every_recipe_has_a_default_space(name: str, tmp_path: Path) -> None:
 
 
 def test_several_trainings_are_not_to_see_other_rows(tmp_path: Path) -> None:
-    (tmp_path / "own.toml").write_text('like = "sextet-88"\n[fitting]\nn_draws = 0\n')
+    own = 'like = "pair-88"\n[model]\ntrainings = 3\n[fitting]\nn_draws = 0\n'
+    (tmp_path / "own.toml").write_text(own)
     source = read_source(str(tmp_path / "own.toml"))
     check_space(default_space(source.recipe), source)
 
