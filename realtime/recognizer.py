@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from realtime import activity, decision
-from realtime.errors import SettingsError, SourceError
+from realtime.errors import SettingsError
 from realtime.features import WindowExtractor
+from realtime.samples import check, split_valid
 from realtime.speaker import Speaker
 from realtime.types import PREDICTING, REMIND_S, Chunk, Latency, Prediction, State, Status, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
 
     from realtime.activity import Signal
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from realtime.speaker import Adaptation
     from realtime.types import BoolArray, Event, FloatArray, Judgement, Smoothing
 
-LARGEST_SAMPLE = 65_536.0
-"""Samples beyond this are no audio, not even audio that was scaled wrongly: they count as lost."""
 STABLE_HOPS = 2
 """A label that lasts for so many hops is stable; hops are meant that are as long as the model's own."""
 
@@ -157,7 +156,7 @@ class Recognizer:
         """
         if not isinstance(chunk, Chunk):
             chunk = Chunk(chunk)
-        _check(chunk)
+        check(chunk)
         if chunk.started is not None and chunk.started != self.stream.date(0):
             self.stream = self._segments.stream = replace(self.stream, redated=chunk.started)
         events: list[Event] = []
@@ -170,7 +169,7 @@ class Recognizer:
         if chunk.state not in PREDICTING:
             return events + self._tell(chunk.state, chunk.detail)
         begin = 0
-        for samples, n_lost in _split_valid(chunk.samples):
+        for samples, n_lost in split_valid(chunk.samples):
             clipped = None if chunk.clipped is None else chunk.clipped[begin : begin + len(samples)]
             events += self._feed(samples, chunk.queued_s, clipped)
             begin += len(samples) + n_lost
@@ -372,44 +371,3 @@ def _whole_frames(hop_s: float, model: Model) -> int:
             f"such as {near:g} s"
         )
     return n_frames * spec.frame_hop
-
-
-def _check(chunk: Chunk) -> None:
-    """Refuse what only looks like audio; integers above all, whose scale nobody can guess."""
-    # Annotated as an array, but users call this too.
-    samples = chunk.samples
-    kind = getattr(samples, "dtype", None)
-    if kind is None or samples.ndim != 1 or not np.issubdtype(kind, np.floating):
-        found = type(samples).__name__ if kind is None else f"{kind} of shape {samples.shape}"
-        raise SourceError(
-            f"samples are {found}; wanted a NumPy array of floating-point numbers of shape (n,): mono, full "
-            "scale ±1 (divide 16-bit samples by 32768)"
-        )
-    if chunk.clipped is not None and chunk.clipped.shape != samples.shape:
-        raise SourceError(f"clipped has the shape {chunk.clipped.shape}; wanted {samples.shape}")
-    if len(samples) and chunk.state not in PREDICTING:
-        raise SourceError(
-            f"a chunk of state {chunk.state.value} has {len(samples)} samples; wanted none: "
-            "what is heard comes in a chunk of its own"
-        )
-
-
-def _split_valid(samples: FloatArray) -> Iterator[tuple[FloatArray, int]]:
-    """Yield stretches of samples that are audio, each with the number of those behind it that are not."""
-    # Comparisons with what is not a number are false.
-    valid = np.abs(samples) <= LARGEST_SAMPLE
-    if valid.all():
-        yield samples, 0
-        return
-    edges = np.flatnonzero(np.diff(valid)) + 1
-    begin = n_lost = 0
-    held = samples[:0]
-    for end in (*edges.tolist(), len(samples)):
-        if valid[begin]:
-            if n_lost:
-                yield held, n_lost
-            held, n_lost = samples[begin:end], 0
-        else:
-            n_lost = end - begin
-        begin = end
-    yield held, n_lost

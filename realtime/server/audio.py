@@ -13,7 +13,8 @@ import numpy as np
 
 from realtime import config, messages
 from realtime.errors import ProtocolError, SettingsError
-from realtime.recognizer import LARGEST_SAMPLE, Recognizer
+from realtime.recognizer import Recognizer
+from realtime.samples import LARGEST_SAMPLE
 from realtime.sources.pcm import SAMPLE_BYTES, decode_pcm
 from realtime.sources.resample import StreamResampler
 from realtime.types import REMIND_S, Chunk, State, Status
