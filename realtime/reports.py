@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Format = Literal["table", "json", "csv", "audacity"]
 
+_SCALES = ("arousal", "valence", "intensity")
+
 # Whatever ends a cell or a line, and what no one can see.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -40,11 +42,12 @@ def as_csv(analyses: Sequence[Analysis], *, whole: bool) -> str:
     """Return a line per recording (`whole`) or per window, with a header; columns are called as in logs.
 
     Those of the labels are a window's own probabilities, with the smoothed ones beside, or a recording's.
+    What a model does not tell stays empty.
     """
     labels = analyses[0].labels if analyses else ()
-    smoothed = () if whole else tuple(f"smoothed_{label}" for label in labels)
+    more = () if whole else (*(f"smoothed_{label}" for label in labels), *_SCALES)
     rows: list[Sequence[object]] = [
-        ("file", "truth", "start_s", "end_s", "label", "probability", *labels, *smoothed)
+        ("file", "truth", "start_s", "end_s", "label", "probability", *labels, *more)
     ]
     for a in analyses:
         truth = a.truth or ""
@@ -59,7 +62,10 @@ def as_csv(analyses: Sequence[Analysis], *, whole: bool) -> str:
             start_s, end_s = p.stream.seconds(p.start), p.stream.seconds(p.end)
             times = f"{start_s:.3f}", f"{end_s:.3f}"
             values = [_share(value) for value in (*told.probabilities.values(), *told.smoothed.values())]
-            rows.append((a.path, truth, *times, p.label, _share(told.probability), *values))
+            scales = [
+                "" if value is None else _share(value) for value in (getattr(told, name) for name in _SCALES)
+            ]
+            rows.append((a.path, truth, *times, p.label, _share(told.probability), *values, *scales))
     return "".join(map(_csv_line, rows))
 
 
@@ -351,7 +357,8 @@ def _csv_line(cells: Iterable[object]) -> str:
 
 
 def _share(share: float) -> str:
-    return f"{share:.4f}"
+    # Nothing below 0 has no sign.
+    return f"{share + 0.0:.4f}"
 
 
 def _percent(share: float) -> str:

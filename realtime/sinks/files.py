@@ -43,12 +43,18 @@ CSV_COLUMNS: Final = (
     "probability",
     *LABELS,
     *(f"smoothed_{label}" for label in LABELS),
+    "arousal",
+    "valence",
+    "intensity",
+    "voice_start_s",
+    "voice_end_s",
     "level_dbfs",
     "dropped",
     "state",
     "detail",
 )
-"""The same for every model, so that logs can be joined; a label that a model does not know stays empty."""
+"""The same for every model, so that logs can be joined; a label that a model does not know stays empty, and
+so does what it does not tell."""
 
 
 class JsonLinesLog:
@@ -287,6 +293,11 @@ def _csv_cells(event: Prediction | Status) -> dict[str, Cell]:
             "end_s": message.end_s,
             "label": message.label,
             "probability": message.probability,
+            "arousal": message.arousal,
+            "valence": message.valence,
+            "intensity": message.intensity,
+            "voice_start_s": message.voice_start_s,
+            "voice_end_s": message.voice_end_s,
             "level_dbfs": message.level_dbfs,
             "dropped": message.dropped,
         }

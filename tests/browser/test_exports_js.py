@@ -54,6 +54,7 @@ def made_up(path: str, rate: int, seed: int) -> Analysis:
             Prediction(
                 stream, seq, at, stop, labels[best], values[best],
                 tuple(values), tuple(values[::-1]), -20.5, draw.choice([0, 0, 7]),
+                intensity=draw.choice([None, 0.03125, draw.random()]),
                 voice_start=voice[0], voice_end=voice[1],
             )
         )  # fmt: skip

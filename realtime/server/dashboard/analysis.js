@@ -12,12 +12,16 @@
  * @property {number} probability
  * @property {number[]} probabilities  of this window alone, in the order of the labels
  * @property {number[]} smoothed
+ * @property {(number | null)[]} scales  as `SCALES` are named; null for what the model does not tell
  *
  * @typedef {{start_s: number, end_s: number, label: string}} Stretch
  */
 
 /** Stands for the answer where no window held a voice; never a class. */
 export const NO_VOICE = "no voice";
+
+/** What a window is told of beside its label. */
+export const SCALES = ["arousal", "valence", "intensity"];
 
 /** What is this near to a voice counts as part of it, in seconds: as the server has it. */
 const AROUND_VOICE_S = 0.2;
@@ -79,6 +83,7 @@ export class Analysis {
         probability: message.probability,
         probabilities: this.labels.map((label) => message.probabilities[label]),
         smoothed: this.labels.map((label) => message.smoothed[label]),
+        scales: SCALES.map((name) => message[name] ?? null),
       });
     } else if (message.type === "status") {
       const { detail } = message;

@@ -7,7 +7,7 @@
  * @typedef {"csv" | "json" | "audacity"} Format
  */
 
-import { nameOf } from "./analysis.js";
+import { nameOf, SCALES } from "./analysis.js";
 import { fixed, fraction, indented, membersOf, rounded } from "./numbers.js";
 
 /** What a browser should make of each format: its type, and the ending of its files. @type {Record<Format, {type: string, ending: string}>} */
@@ -36,8 +36,8 @@ export function exported(analyses, format, whole = false) {
 
 function asCsv(analyses, whole) {
   const labels = analyses[0]?.labels ?? [];
-  const smoothed = whole ? [] : labels.map((label) => `smoothed_${label}`);
-  const rows = [["file", "truth", "start_s", "end_s", "label", "probability", ...labels, ...smoothed]];
+  const more = whole ? [] : [...labels.map((label) => `smoothed_${label}`), ...SCALES];
+  const rows = [["file", "truth", "start_s", "end_s", "label", "probability", ...labels, ...more]];
   const share = (value) => fixed(value, 4);
   for (const a of analyses) {
     const head = [a.path, a.truth ?? ""];
@@ -48,7 +48,8 @@ function asCsv(analyses, whole) {
     }
     for (const w of a.windows) {
       const times = [w.start, w.end].map((sample) => fixed(sample / a.sample_rate, 3));
-      rows.push([...head, ...times, w.label, ...[w.probability, ...w.probabilities, ...w.smoothed].map(share)]);
+      const scales = w.scales.map((value) => (value === null ? "" : share(value)));
+      rows.push([...head, ...times, w.label, ...[w.probability, ...w.probabilities, ...w.smoothed].map(share), ...scales]);
     }
   }
   return rows.map((row) => `${row.map(quoted).join(",")}\n`).join("");

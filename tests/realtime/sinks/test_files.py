@@ -96,6 +96,21 @@ def test_csv_has_predictions_and_statuses(tmp_path: Path) -> None:
     assert (prediction["angry"], prediction["smoothed_angry"], prediction["happy"]) == ("0.5", "0.75", "")
 
 
+def test_csv_has_what_is_told_beside_labels(tmp_path: Path) -> None:
+    told = replace(ANGRY, intensity=0.25, voice_start=ANGRY.start + 1600, voice_end=ANGRY.end - 1600)
+    log = open_log(tmp_path / "log.csv")
+    for event in (told, ANGRY):
+        log.emit(event)
+    log.close()
+    message = messages.to_message(told)
+    assert isinstance(message, messages.Prediction)
+    row, without = rows_of(tmp_path / "log.csv")
+    for name in ("arousal", "valence", "intensity", "voice_start_s", "voice_end_s"):
+        assert row[name] == str(getattr(message, name))
+    assert row["arousal"]
+    assert (without["intensity"], without["voice_start_s"], without["voice_end_s"]) == ("", "", "")
+
+
 def test_csv_of_two_models_goes_into_one_file(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     other = Prediction(
@@ -186,7 +201,7 @@ def row_of_angry() -> bytes:
     at = {"neutral": "0.5", "angry": "0.5", "smoothed_neutral": "0.25", "smoothed_angry": "0.75"}
     at |= {"type": "prediction", "time": "2026-01-01T00:00:03.000Z", "stream": "microphone", "model": "tiny"}
     at |= {"seq": "0", "start_s": "0.0", "end_s": "3.0", "label": "angry", "probability": "0.75"}
-    at |= {"level_dbfs": "-23.4", "dropped": "480"}
+    at |= {"arousal": "0.55", "valence": "-0.45", "level_dbfs": "-23.4", "dropped": "480"}
     return ",".join(at.get(column, "") for column in CSV_COLUMNS).encode()
 
 
