@@ -32,7 +32,8 @@ _SAME_S: Final = 1e-3
 class RemoteStreams:
     """Turns a server's messages back into the events that they were made from, as far as they go.
 
-    A stream that begins anew under its name is another one.
+    A stream that begins anew under its name is another one; one that goes on, but under other dates, is dated
+    anew.
     """
 
     def __init__(self) -> None:
@@ -83,7 +84,11 @@ class RemoteStreams:
     ) -> Stream:
         started = message.time - timedelta(seconds=at_s)
         stream = self._streams.get(message.stream)
-        if stream is None or abs((stream.started - started).total_seconds()) > _SAME_S:
+        if stream is not None and abs((stream.date(0) - started).total_seconds()) <= _SAME_S:
+            return stream
+        if stream is not None and self._goes_on(stream, at_s):
+            stream = self._streams[message.stream] = replace(stream, redated=started)
+        else:
             stream = self._streams[message.stream] = Stream(
                 message.stream,
                 hello.model,
@@ -94,6 +99,13 @@ class RemoteStreams:
                 started,
             )
         return stream
+
+    def _goes_on(self, stream: Stream, at_s: float) -> bool:
+        """Tell whether a moment can be one of a stream that is known, behind what was heard of it."""
+        newest = self._newest.get(stream.name)
+        if newest is None or (isinstance(newest, types.Status) and newest.state is State.STOPPED):
+            return False
+        return _index(stream, at_s) >= end_of(newest)
 
     def _note(self, event: types.Prediction | types.Status) -> types.Prediction | types.Status:
         event = replace(event, dropped=event.dropped + self._n_lost)

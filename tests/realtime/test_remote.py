@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -100,6 +101,28 @@ def test_a_stream_that_begins_anew_is_another_one() -> None:
     (other,) = remote.events(later(message, time=message.time.replace(minute=1)))
     assert first.stream is same.stream
     assert other.stream != first.stream
+
+
+def test_a_stream_that_is_dated_anew_is_the_same_one() -> None:
+    remote = greeted()
+
+    def streams(*told: Status) -> list[Stream]:
+        return [event.stream for status in told for event in remote.events(as_wire(status))]
+
+    def begun(seconds: int) -> Stream:
+        return replace(STREAM, started=STARTED + timedelta(seconds=seconds))
+
+    later = replace(STREAM, redated=STARTED + timedelta(seconds=7))
+    first, *others = streams(status(5), status(50_000, stream=later), status(60_000, stream=later))
+    for stream in others:
+        assert stream == first
+        assert stream.date(0) == STARTED + timedelta(seconds=7)
+    # What is not as far yet does not go on, whatever its name, nor does what ended.
+    assert streams(status(59_000, stream=begun(20))) == [begun(20)]
+    assert streams(status(70_000, State.STOPPED, stream=begun(20)), status(80_000, stream=begun(40))) == [
+        begun(20),
+        begun(40),
+    ]
 
 
 def test_a_lost_connection_is_told_of_every_stream_that_goes_on() -> None:
