@@ -21,7 +21,7 @@ _FASTEST: Final = 1.5
 
 
 class Dating:
-    """Tells, with each chunk of a live source, when the stream's first sample was heard.
+    """Tells, with each chunk of what is live, when the stream's first sample was heard.
 
     The first samples to come say so: the last of them is heard as they come. It stays so, unless the system's
     clock is set, or samples keep coming at other times than they are dated for: after a pause that nobody
@@ -38,6 +38,8 @@ class Dating:
         Returns the date, with its time zone.
     clock
         Monotonic time in seconds.
+    started
+        Date that the stream has already, where somebody was told it; it stays until it is found to be wrong.
     """
 
     def __init__(
@@ -46,13 +48,14 @@ class Dating:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
+        started: datetime | None = None,
     ) -> None:
         self._sample_rate = sample_rate
         self._now = now
         self._clock = clock
         self._n_samples = 0
         self._lost_s = 0.0
-        self._started: datetime | None = None
+        self._started = started
         # By the clock: when the first sample was heard; and when at the earliest, by what came in this span.
         self._zero_s = math.nan
         self._earliest_s = math.inf
@@ -80,7 +83,7 @@ class Dating:
         # Its oldest sample waited; that it is as long as this is no delay.
         held_s = max(0.0, chunk.queued_s - len(chunk.samples) / self._sample_rate)
         zero_s = now_s - held_s - self._n_samples / self._sample_rate
-        if self._started is None:
+        if math.isnan(self._zero_s):
             self._zero_s = zero_s
             self._begin_span(now_s)
         elif DRIFT_S < self._zero_s - zero_s <= self._lost_s:

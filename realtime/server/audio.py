@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from realtime.dating import Dating
     from realtime.messages import Start, Stop
     from realtime.recognizer import Model
     from realtime.types import Event, FloatArray
@@ -121,6 +122,8 @@ class AudioStream:
         Date of the first sample.
     timer
         A monotonic clock in seconds, which times features and inference.
+    dating
+        Finds out whether the samples come when they are dated for; without it, `started` is never wrong.
 
     Raises
     ------
@@ -136,6 +139,7 @@ class AudioStream:
         name: str,
         started: datetime,
         timer: Callable[[], float] | None = None,
+        dating: Dating | None = None,
     ) -> None:
         try:
             self._recognizer = Recognizer(
@@ -158,6 +162,7 @@ class AudioStream:
         self._bad_told_s = -REMIND_S
         self._heard_s = 0.0
         self._told: Status | None = None
+        self._dating = dating
 
     def seconds(self, n_bytes: int) -> float:
         """Return how long the audio in so many bytes is, in seconds."""
@@ -192,7 +197,7 @@ class AudioStream:
         outputs: list[Output] = []
         if len(samples):
             chunk = Chunk(samples, queued_s=queued_s, clipped=self._resampler.clipped)
-            outputs += self._recognizer.push(chunk)
+            outputs += self._hear(chunk)
         return outputs + self._tell_bad(frames)
 
     def break_off(self) -> list[Output]:
@@ -200,7 +205,7 @@ class AudioStream:
         outputs: list[Output] = [*self._flush()]
         n_lost, self._rest = int(bool(self._rest)), b""
         return outputs + self._note(
-            self._recognizer.push(
+            self._hear(
                 Chunk(_NOTHING, n_lost, state=State.RECOVERING, detail="the sender is gone: waiting for it")
             )
         )
@@ -209,7 +214,7 @@ class AudioStream:
         """Return the events of a sender that is back after so many seconds that were not heard."""
         n_lost = round(gap_s * self.stream.sample_rate)
         detail = f"the sender is back after {gap_s:.1f} s: collecting a whole window again"
-        told = self._recognizer.push(Chunk(_NOTHING, n_lost, detail=detail))
+        told = self._hear(Chunk(_NOTHING, n_lost, detail=detail))
         if not told and self._told is not None:
             # The state is the same, but why is not: nobody shall wait for a sender that is there.
             told = [replace(self._told, detail=detail, at=self._told.at + n_lost, dropped=0)]
@@ -224,7 +229,7 @@ class AudioStream:
                 f"bytes ({self.start.format}, channels: {self.start.channels})"
             )
             self._rest = b""
-            outputs += self._recognizer.push(Chunk(_NOTHING, 1, detail=detail, last=True))
+            outputs += self._hear(Chunk(_NOTHING, 1, detail=detail, last=True))
             text = f"the stream {detail}: check what cuts the samples"
             outputs.append(messages.Error(code="leftover", message=text, fatal=False, dropped=1))
         return [*outputs, *self._bad(), *self._recognizer.finish()]
@@ -235,8 +240,11 @@ class AudioStream:
         n_lost = round((n_unheard + self._resampler.pending_s) * self.stream.sample_rate)
         outputs: list[Output] = []
         if n_lost:
-            outputs += self._recognizer.push(Chunk(_NOTHING, n_lost, detail="the stream is broken off"))
+            outputs += self._hear(Chunk(_NOTHING, n_lost, detail="the stream is broken off"))
         return [*outputs, *self._recognizer.stop()]
+
+    def _hear(self, chunk: Chunk) -> list[Event]:
+        return self._recognizer.push(chunk if self._dating is None else self._dating.date(chunk))
 
     def _note(self, events: list[Event]) -> list[Output]:
         for event in events:
@@ -246,7 +254,7 @@ class AudioStream:
 
     def _flush(self) -> list[Event]:
         tail = self._resampler.finish()
-        return self._recognizer.push(Chunk(tail, clipped=self._resampler.clipped)) if len(tail) else []
+        return self._hear(Chunk(tail, clipped=self._resampler.clipped)) if len(tail) else []
 
     def _tell_bad(self, frames: FloatArray) -> list[Output]:
         # Integers are always numbers.

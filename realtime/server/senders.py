@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from realtime import messages
+from realtime.dating import Dating
 from realtime.errors import ProtocolError
 from realtime.server.audio import Allowance, AudioStream
 from realtime.server.engine import Engine
@@ -154,8 +155,14 @@ class Senders:
                     "name_taken", f"found a stream named {name!r}; wanted another name: choose one"
                 )
             name = self._free_name(name)
+        started = datetime.now(UTC)
         stream = AudioStream(
-            start, self._model, name=name, started=datetime.now(UTC), timer=time.perf_counter
+            start,
+            self._model,
+            name=name,
+            started=started,
+            timer=time.perf_counter,
+            dating=Dating(self._model.spec.sample_rate, started=started),
         )
         sender = Sender(self._engine.open(stream), self._limits, self._loop.time())
         self._senders[sender.channel] = sender

@@ -53,6 +53,20 @@ def test_the_first_samples_tell_the_date(world: World) -> None:
     assert world.come(0.5) == 3599.5
 
 
+def test_a_date_that_was_told_stays_until_it_is_wrong(world: World) -> None:
+    world.dating = Dating(RATE, now=world.now, clock=lambda: world.now_s, started=NOON)
+    assert world.listen(100) == 0
+    world.now_s += 1.5
+    assert world.listen(100) == 0
+    world.now_s += 60
+    assert world.listen(100) == pytest.approx(61.5)
+    # As where the microphone is not allowed at once.
+    world.dating = Dating(RATE, now=world.now, clock=lambda: world.now_s, started=world.now())
+    began = (world.now() - NOON).total_seconds()
+    world.now_s += 30
+    assert world.listen(1) == pytest.approx(began + 30)
+
+
 def test_what_was_lost_before_them_counts(world: World) -> None:
     world.now_s += 60
     assert world.come(0, dropped_s=60) == 0

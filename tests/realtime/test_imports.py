@@ -49,6 +49,7 @@ MAY_IMPORT = {
         "samples",
         "sources",
         "config",
+        "dating",
         "features",
         "speaker",
     },

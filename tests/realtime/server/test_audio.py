@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ import soundfile
 
 from realtime import classifier, messages
 from realtime.analysis import analyze
+from realtime.dating import Dating
 from realtime.errors import ProtocolError
 from realtime.messages import Start, Stop
 from realtime.server.audio import Allowance, AudioSession, AudioStream, Output
@@ -264,3 +265,35 @@ def test_an_allowance_is_a_burst_and_a_speed() -> None:
 def test_who_sends_in_real_time_never_waits() -> None:
     allowance = Allowance(speed=1.0, burst_s=1.0)
     assert all(allowance.take(0.1, 0.1 * number) == 0 for number in range(10_000))
+
+
+def test_samples_that_come_later_than_they_are_dated_for_are_dated_anew(model: LoadedModel) -> None:
+    now_s = 0.0
+    dating = Dating(
+        model.spec.sample_rate,
+        now=lambda: STARTED + timedelta(seconds=now_s),
+        clock=lambda: now_s,
+        started=STARTED,
+    )
+    stream = AudioStream(START, model, name="voice", started=STARTED, dating=dating)
+    second = np.zeros(RATE, dtype=np.float32).tobytes()
+
+    def begins() -> float:
+        """Return when the first sample was heard, as far as is known, in seconds from the start."""
+        nonlocal now_s
+        found = []
+        for _ in range(6):
+            now_s += 1
+            found += stream.push(second)
+        events = [event for event in found if isinstance(event, Prediction | Status)]
+        assert all(event.stream == stream.stream for event in events)
+        return (events[-1].stream.date(0) - STARTED).total_seconds()
+
+    # Within two seconds, as networks and pieces of a second have it, nothing is wrong.
+    now_s += 1
+    assert begins() == 0
+    # A page that is asleep sends nothing, and nobody counts it.
+    now_s += 60
+    for _ in range(3):
+        later = begins()
+    assert later == pytest.approx(61, abs=1e-3)
