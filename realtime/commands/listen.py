@@ -55,7 +55,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     where.add_argument(
         "--or-demo", action="store_true", default=None, help="the demo audio where there is no microphone"
     )
-    where.add_argument("--fast", action="store_true", default=None, help="a file as fast as possible")
+    where.add_argument(
+        "--fast", action="store_true", default=None, help="a file or standard input as fast as possible"
+    )
     where.add_argument("--name", metavar="NAME", help="names the stream (after the source)")
     raw = parser.add_argument_group("raw samples (--input -)")
     raw.add_argument("--rate", type=int, metavar="HZ", help="sample rate (16000)")
@@ -75,7 +77,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help=f"serve the page, subscribers and other senders ({ADDRESS})",
     )
     out.add_argument(
-        "--to", metavar="URL", help="let the server there judge, such as ws://HOST:PORT: no model is loaded"
+        "--to",
+        metavar="URL",
+        help="let the server at this address, such as ws://HOST:PORT, judge: no model is loaded",
     )
     server = parser.add_argument_group("the server (--serve, --to)")
     add_token(server)

@@ -134,9 +134,9 @@ class Segment(_ServerMessage, frozen=True, kw_only=True, tag="segment"):
     label: str
     """One of the labels, or `unknown`."""
     start_s: float
-    """Where it begins, in seconds since the stream began."""
+    """Where its voice begins, in seconds since the stream began."""
     end_s: float | None
-    """Where it ends, in seconds since the stream began; null while it is open."""
+    """Where its voice ends, in seconds since the stream began; null while it is open."""
     probability: float
     """Mean smoothed probability of the label, 0 to 1."""
 

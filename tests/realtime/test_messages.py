@@ -374,7 +374,9 @@ def test_the_table_has_every_message_and_every_field() -> None:
         assert f"**`{struct.__name__.lower()}`**" in table
         for field in struct.__struct_fields__:
             assert f"| `{field}` | " in table
-    assert "| `end_s` | number or null | Where it ends, in seconds since the stream began; null" in table
+    assert (
+        "| `end_s` | number or null | Where its voice ends, in seconds since the stream began; null" in table
+    )
     assert "| `arousal` | number, may be left out |" in table
     assert "| `voice_start_s` | number, may be left out |" in table
     assert "| `name` | string, may be left out |" in table
