@@ -142,8 +142,8 @@ def _prediction(stream: Stream, message: messages.Prediction) -> types.Predictio
         message.dropped,
         Latency(took.queue, took.features, took.inference),
         message.intensity,
-        None if message.voice_start_s is None else _index(stream, message.voice_start_s),
-        None if message.voice_end_s is None else _index(stream, message.voice_end_s),
+        _index_or_none(stream, message.voice_start_s),
+        _index_or_none(stream, message.voice_end_s),
     )
 
 
@@ -164,13 +164,17 @@ def _segment(stream: Stream, message: messages.Segment) -> types.Segment:
         stream,
         message.label,
         _index(stream, message.start_s),
-        None if message.end_s is None else _index(stream, message.end_s),
+        _index_or_none(stream, message.end_s),
         message.probability,
     )
 
 
 def _index(stream: Stream, seconds: float) -> int:
     return round(seconds * stream.sample_rate)
+
+
+def _index_or_none(stream: Stream, seconds: float | None) -> int | None:
+    return None if seconds is None else _index(stream, seconds)
 
 
 class RemoteRecognizer:

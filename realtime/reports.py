@@ -62,9 +62,8 @@ def as_csv(analyses: Sequence[Analysis], *, whole: bool) -> str:
             start_s, end_s = p.stream.seconds(p.start), p.stream.seconds(p.end)
             times = f"{start_s:.3f}", f"{end_s:.3f}"
             values = [_share(value) for value in (*told.probabilities.values(), *told.smoothed.values())]
-            scales = [
-                "" if value is None else _share(value) for value in (getattr(told, name) for name in _SCALES)
-            ]
+            beside = [getattr(told, name) for name in _SCALES]
+            scales = ["" if value is None else _share(value) for value in beside]
             rows.append((a.path, truth, *times, p.label, _share(told.probability), *values, *scales))
     return "".join(map(_csv_line, rows))
 

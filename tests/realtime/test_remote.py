@@ -181,6 +181,12 @@ def n_lost(events: list[Event]) -> int:
     return sum(event.dropped for event in events if not isinstance(event, Segment))
 
 
+def heard(recognizer: realtime.Recognizer | RemoteRecognizer, chunks: list[Chunk]) -> list[Event]:
+    """Return everything that is said of a stream."""
+    pushed = [event for chunk in chunks for event in recognizer.push(chunk)]
+    return [*pushed, *recognizer.finish()]
+
+
 def test_it_says_what_a_recognizer_here_says(
     server: EventServer, tiny_model: Path, make_voice: MakeVoice
 ) -> None:
@@ -189,10 +195,7 @@ def test_it_says_what_a_recognizer_here_says(
     chunks = [Chunk(samples[:80_000]), Chunk(samples[88_000:], dropped=8_000)]
     here = realtime.Recognizer(realtime.load(tiny_model), name="me")
     there = RemoteRecognizer(server.page_url, 16_000, pytest.fail, name="me", realtime=False)
-    events: list[list[Event]] = []
-    for recognizer in (here, there):
-        pushed = [event for chunk in chunks for event in recognizer.push(chunk)]
-        events.append([*pushed, *recognizer.finish()])
+    events = [heard(recognizer, chunks) for recognizer in (here, there)]
     assert sum(isinstance(event, Prediction) for event in events[0]) == 7
     assert told(events[1]) == told(events[0])
     # With which event they are told depends on how the network cuts what is lost.
@@ -207,10 +210,7 @@ def test_what_is_lost_at_the_end_is_counted_here(
     here = realtime.Recognizer(realtime.load(tiny_model), name="me")
     reports: list[str] = []
     there = RemoteRecognizer(server.page_url, 16_000, reports.append, name="me", realtime=False)
-    events: list[list[Event]] = []
-    for recognizer in (here, there):
-        pushed = [event for chunk in chunks for event in recognizer.push(chunk)]
-        events.append([*pushed, *recognizer.finish()])
+    events = [heard(recognizer, chunks) for recognizer in (here, there)]
     assert sum(isinstance(event, Prediction) for event in events[0]) == 1
     assert told(events[1]) == told(events[0])
     assert n_lost(events[1]) == n_lost(events[0]) == 8_000

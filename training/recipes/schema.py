@@ -423,8 +423,8 @@ class Recipe:
         ``oversample``: rows of the smaller classes are repeated until all are as large as the largest;
         ``downsample``: rows of the larger ones are left out; ``class-weights``: rarer classes weigh more,
         so that all windows of each weigh the same. Where `n_draws` has as many drawn of each clip, a class
-        whose clips are longer, and have more windows, weighs less in the end (RAVDESS's and nEMO's disgust,
-        which nobody sings, 0.7 of the mean).
+        whose clips are longer, and have more windows, weighs less in the end (disgust, which nobody
+        sings in RAVDESS, 0.7 of the mean beside nEMO).
     augmentation
         How training clips, and the network's inputs, are varied.
     speakers

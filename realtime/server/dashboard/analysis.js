@@ -24,7 +24,7 @@ export const NO_VOICE = "no voice";
 export const SCALES = ["arousal", "valence", "intensity"];
 
 /** What is this near to a voice counts as part of it, in seconds: as the server has it. */
-const AROUND_VOICE_S = 0.2;
+export const AROUND_VOICE_S = 0.2;
 
 /** The emotions of RAVDESS, in the order of the numbers in its file names. */
 const RAVDESS = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"];

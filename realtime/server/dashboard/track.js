@@ -21,12 +21,12 @@
  * @typedef {{state: string, detail: string, from: number, level_dbfs: number | null}} Condition  a state
  */
 
+import { AROUND_VOICE_S } from "./analysis.js";
+
 /** How much of the past is kept, in milliseconds. */
 export const KEPT_MS = 3_600_000;
 
 const PREDICTING = new Set(["listening", "clipping"]);
-/** What is this near to a voice counts as part of it: as the server has it. */
-const AROUND_VOICE_MS = 200;
 /** Dates within this are one: they are computed from rounded seconds. */
 const ROUNDING_MS = 2;
 
@@ -170,7 +170,7 @@ export class Track {
     }
     this.points.push({
       at,
-      heard: Math.min(at, origin + 1000 * (message.voice_end_s ?? message.end_s) + AROUND_VOICE_MS),
+      heard: Math.min(at, origin + 1000 * ((message.voice_end_s ?? message.end_s) + AROUND_VOICE_S)),
       label: message.label,
       probability: message.probability,
       shares: Float32Array.from(this.labels, (label) => message.smoothed[label] ?? 0),
