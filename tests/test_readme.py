@@ -75,13 +75,41 @@ def scores_table() -> str:
     return "\n".join([*lines, "", f"{made}; {', '.join(others)}." if others else f"{made}."])
 
 
+def headline_table() -> str:
+    """What to expect, of the default model: a few of its rows, the unheard first."""
+    scores = artifact.read(artifact.find(artifact.DEFAULT_MODEL)).card.scores
+    rows = [
+        ("a stranger who speaks English, window by window", "speaker", "windows", "ravdess-speech", 8),
+        ("the same, a whole recording", "speaker", "clips", "ravdess-speech", 8),
+        ("the same, of a voice heard before", "speaker/adapted", "clips", "ravdess-speech", 8),
+        ("a stranger who sings", "speaker", "clips", "ravdess-song", 8),
+        ("a stranger who speaks Polish", "speaker", "clips", "nemo", 6),
+        ("a stranger in noise, 10 dB below the voice", "robust/noise-10db", "clips", "ravdess", 8),
+        ("a stranger, aroused or not, either language", "speaker/arousal", "clips", "all", 2),
+        ("a speaker of the training data, in English", "random", "clips", "ravdess-speech", 8),
+        ("a speaker of the training data, in Polish", "random", "clips", "nemo", 6),
+        ("trained on English alone: Polish, four emotions", "cross/ravdess-to-nemo/four", "clips", "all", 4),
+        ("trained on Polish alone: English, four emotions", "cross/nemo-to-ravdess/four", "clips", "all", 4),
+    ]
+    lines = ["| who is heard | right (UAR) | by chance |", "|---|---|---|"]
+    for who, protocol, unit, part, n_labels in rows:
+        s = scores[protocol][unit][part]
+        lines.append(f"| {who} | {with_interval(s.uar, s.ci95.get('uar'))} | 1 in {n_labels} |")
+    return "\n".join(lines)
+
+
 def comparison_table() -> str:
     comparison = pytest.importorskip("training.comparison")
     table: str = comparison.to_markdown(comparison.compare(ROOT / "models"))
     return f"{table}\n{comparison.NOTE} Made by `tonewatch-train compare`."
 
 
-GENERATED = {"scores": scores_table, "comparison": comparison_table, "messages": messages.markdown_table}
+GENERATED = {
+    "headline": headline_table,
+    "scores": scores_table,
+    "comparison": comparison_table,
+    "messages": messages.markdown_table,
+}
 
 
 def section(name: str) -> re.Pattern[str]:
@@ -176,6 +204,18 @@ def test_every_state_and_setting_of_the_file_is_real(tmp_path: Path) -> None:
     table = messages.markdown_table()
     for state in State:
         assert f"`{state}`" in table
+
+
+def test_the_message_shown_is_one_with_every_field() -> None:
+    (shown,) = blocks("json")
+    message = messages.decode(shown)
+    assert isinstance(message, messages.Prediction)
+    absent = {name for name in message.__struct_fields__ if getattr(message, name) is None}
+    assert absent == {"clock"}, "which is of other messages"
+    assert set(message.probabilities) == set(artifact.read(artifact.find(artifact.DEFAULT_MODEL)).card.labels)
+    for probabilities in (message.probabilities, message.smoothed):
+        assert sum(probabilities.values()) == pytest.approx(1)
+    assert message.probability == message.smoothed[message.label] == max(message.smoothed.values())
 
 
 def test_the_licence_of_the_models_names_them_under_what_they_are_trained_on() -> None:

@@ -1,10 +1,18 @@
 """The schema as documents for people and programs, made from the structs."""
 
+from collections.abc import Collection
 from typing import Any, Final, get_args
 
 import msgspec
 
-from realtime.messages.structs import VERSION, ClientMessage, LatencyMs, Message
+from realtime.messages.structs import (
+    VERSION,
+    BaseMessage,
+    BaseServerMessage,
+    ClientMessage,
+    LatencyMs,
+    Message,
+)
 
 EVERY_MESSAGE: Final = (*get_args(Message), *get_args(ClientMessage))
 """All message types: those of the server first."""
@@ -29,28 +37,39 @@ def json_schema() -> dict[str, Any]:
 
 
 def markdown_table() -> str:
-    """Return one Markdown table per message type: field, JSON type, meaning."""
-    parts = []
+    """Return Markdown: what all messages have, then one table per message type: field, JSON type, meaning."""
+    of_all = ["type", *BaseMessage.__struct_fields__]
+    of_servers = [name for name in BaseServerMessage.__struct_fields__ if name not in of_all]
+    parts = [
+        f"Every message has `{'` and `'.join(of_all)}`, and those of a server may have "
+        f"`{'` and `'.join(of_servers)}`:\n\n" + "\n".join([*_HEAD, _TYPE, *_rows(BaseServerMessage)])
+    ]
     for struct in EVERY_MESSAGE:
-        info = msgspec.inspect.type_info(struct)
-        assert isinstance(info, msgspec.inspect.StructType)
-        meanings = _meanings(struct)
-        lines = [
-            f"**`{info.tag}`**: {_summary(struct)}",
-            "",
-            "| field | type | meaning |",
-            "|---|---|---|",
-            f"| `type` | string | `{info.tag}` |",
-        ]
-        for field in info.fields:
-            kind = _json_type(field.type)
-            if field.default is None:
-                kind = kind.replace(" or null", "")
-            if not field.required and field.name != "v":
-                kind += ", may be left out"
-            lines.append(f"| `{field.encode_name}` | {kind} | {meanings[field.name]} |")
-        parts.append("\n".join(lines))
+        rows = _rows(struct, without={*of_all, *of_servers})
+        title = f"**`{struct.__name__.lower()}`**: {_summary(struct)}"
+        parts.append("\n".join([title, "", *_HEAD, *rows] if rows else [title]))
     return "\n\n".join(parts) + "\n"
+
+
+_HEAD: Final = ("| field | type | meaning |", "|---|---|---|")
+_TYPE: Final = "| `type` | string | Which message it is: the names below. |"
+
+
+def _rows(struct: type, without: Collection[str] = ()) -> list[str]:
+    info = msgspec.inspect.type_info(struct)
+    assert isinstance(info, msgspec.inspect.StructType)
+    meanings = _meanings(struct)
+    rows = []
+    for field in info.fields:
+        if field.name in without:
+            continue
+        kind = _json_type(field.type)
+        if field.default is None:
+            kind = kind.replace(" or null", "")
+        if not field.required and field.name != "v":
+            kind += ", may be left out"
+        rows.append(f"| `{field.encode_name}` | {kind} | {meanings[field.name]} |")
+    return rows
 
 
 def _summary(struct: type) -> str:

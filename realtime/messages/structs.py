@@ -35,22 +35,27 @@ LONGEST_NAME: Final = 64
 """Characters of a stream's name at the most."""
 
 
-class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+class BaseMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """What every message has."""
+
     # By a factory, since `omit_defaults` leaves out what equals a plain default, and `v` is always sent.
     v: Literal[1] = msgspec.field(default_factory=lambda: 1)
     """Version of this schema."""
 
 
-class _ServerMessage(_Message, frozen=True, kw_only=True):
+class BaseServerMessage(BaseMessage, frozen=True, kw_only=True):
+    """What every message of a server may have."""
+
     sent: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    """Its date, RFC 3339 with microseconds, in UTC, later than all before; `hello` to a newcomer has the one
-    after which what follows begins, and what is told again has none. `since` takes it."""
+    """When the server sent it: RFC 3339 with microseconds, in UTC, each later than the one before. Given to
+    `since`, it goes on behind this message. In a newcomer's `hello`: where what follows begins. Left out of
+    what is told again."""
     clock: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    """What the server's clock shows, RFC 3339, in UTC; left out where `sent` says it: in all but `hello` to a
-    newcomer and what is sent after the clock was set back, while that is behind `sent`."""
+    """What the server's clock shows: RFC 3339, in UTC. In a newcomer's `hello`, and as long as `sent` is
+    ahead of a clock that was set back; otherwise `sent` says it."""
 
 
-class Hello(_ServerMessage, frozen=True, kw_only=True, tag="hello"):
+class Hello(BaseServerMessage, frozen=True, kw_only=True, tag="hello"):
     """What is listened to, and by which model: the first message, sent again when a stream is new."""
 
     model: str
@@ -87,7 +92,7 @@ class LatencyMs(msgspec.Struct, frozen=True, kw_only=True):
     """Running the model, in milliseconds."""
 
 
-class Prediction(_ServerMessage, frozen=True, kw_only=True, tag="prediction"):
+class Prediction(BaseServerMessage, frozen=True, kw_only=True, tag="prediction"):
     """The emotion of one window."""
 
     stream: str
@@ -126,7 +131,7 @@ class Prediction(_ServerMessage, frozen=True, kw_only=True, tag="prediction"):
     """Where the time went, in milliseconds."""
 
 
-class Segment(_ServerMessage, frozen=True, kw_only=True, tag="segment"):
+class Segment(BaseServerMessage, frozen=True, kw_only=True, tag="segment"):
     """A stretch of a voice with one stable label."""
 
     stream: str
@@ -141,7 +146,7 @@ class Segment(_ServerMessage, frozen=True, kw_only=True, tag="segment"):
     """Mean smoothed probability of the label, 0 to 1."""
 
 
-class Status(_ServerMessage, frozen=True, kw_only=True, tag="status"):
+class Status(BaseServerMessage, frozen=True, kw_only=True, tag="status"):
     """What a stream does; sent when that changes, and again while it is not predicting."""
 
     stream: str
@@ -162,7 +167,7 @@ class Status(_ServerMessage, frozen=True, kw_only=True, tag="status"):
     """Samples lost since the stream's previous prediction or status."""
 
 
-class Error(_ServerMessage, frozen=True, kw_only=True, tag="error"):
+class Error(BaseServerMessage, frozen=True, kw_only=True, tag="error"):
     """Something went wrong with this session, not with the stream."""
 
     code: str
@@ -180,7 +185,7 @@ Message: TypeAlias = Hello | Prediction | Segment | Status | Error
 """What a server sends."""
 
 
-class Start(_Message, frozen=True, kw_only=True, tag="start"):
+class Start(BaseMessage, frozen=True, kw_only=True, tag="start"):
     """The first message to `/audio`: what will be sent. Samples follow in binary messages."""
 
     # The bounds stand in the schema; `decode_client` checks them, so that the error can say which it was.
@@ -210,7 +215,7 @@ class Start(_Message, frozen=True, kw_only=True, tag="start"):
     """Below this the label is `unknown`, 0 to 1."""
 
 
-class Stop(_Message, frozen=True, kw_only=True, tag="stop"):
+class Stop(BaseMessage, frozen=True, kw_only=True, tag="stop"):
     """The last message to `/audio`: the last events follow, then the connection is closed."""
 
 

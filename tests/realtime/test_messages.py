@@ -104,7 +104,7 @@ every_client_message = every_start | st.just(messages.Stop())
 def test_every_struct_with_a_tag_is_part_of_the_union() -> None:
     every = [s for s in vars(structs).values() if isinstance(s, type) and issubclass(s, msgspec.Struct)]
     tagged = {struct for struct in every if struct.__struct_config__.tag}
-    bases = {structs._Message, structs._ServerMessage}
+    bases = {structs.BaseMessage, structs.BaseServerMessage}
     assert tagged - bases == {*MESSAGE_TYPES, *CLIENT_TYPES} == set(messages.EVERY_MESSAGE)
 
 
