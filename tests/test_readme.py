@@ -70,7 +70,9 @@ def scores_table() -> str:
         )
     seeds = {name.split("/")[0]: card.scores[name]["clips"]["all"].n_seeds for name in card.scores}
     data = "".join(f" --data {corpus}" for corpus in card.training.corpora) if several else ""
-    made = f"Made by `tonewatch-train evaluate {card.training.recipe} --seeds {seeds['speaker']}{data}`"
+    # Without --protocols all of them are measured.
+    some = "" if "kfold" in seeds else f" --protocols {','.join(seeds)}"
+    made = f"Made by `tonewatch-train evaluate {card.training.recipe}{some} --seeds {seeds['speaker']}{data}`"
     others = [f"`{name}` with {n}" for name, n in seeds.items() if n != seeds["speaker"]]
     return "\n".join([*lines, "", f"{made}; {', '.join(others)}." if others else f"{made}."])
 
