@@ -42,6 +42,19 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Share tests out to two processes (`-n 2 --dist loadgroup`): training computes, all others mostly wait.
+
+    Those others stay together, since some use the one sound server, and some watch the time.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    training = ROOT / "tests" / "training"
+    for item in items:
+        group = item.path.stem if item.path.is_relative_to(training) else "realtime"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,  # noqa: ARG001 - the hook's signature

@@ -23,7 +23,7 @@ def run(folder: Path, code: str, *, no_skips: str) -> tuple[int, str]:
     (folder / "test_other.py").write_text("def test_it(): pass\n", encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", folder, folder],
-        env={**os.environ, "TONEWATCH_NO_SKIPS": no_skips},
+        env={**os.environ, "TONEWATCH_NO_SKIPS": no_skips, "PYTEST_ADDOPTS": ""},
         cwd=folder,
         capture_output=True,
         text=True,
