@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+import hypothesis
 import numpy as np
 import pytest
 import soundfile
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 16_000
+
+# How long a machine takes that does other things as well says nothing of what is tested.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def data_folder() -> Path:
