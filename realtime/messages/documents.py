@@ -46,7 +46,7 @@ def markdown_table() -> str:
     ]
     for struct in EVERY_MESSAGE:
         rows = _rows(struct, without={*of_all, *of_servers})
-        title = f"**`{struct.__name__.lower()}`**: {_summary(struct)}"
+        title = f"**`{struct.__struct_config__.tag}`**: {_summary(struct)}"
         parts.append("\n".join([title, "", *_HEAD, *rows] if rows else [title]))
     return "\n\n".join(parts) + "\n"
 

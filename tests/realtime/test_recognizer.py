@@ -115,7 +115,7 @@ def test_predicts_every_due_window_in_order() -> None:
 
 
 @given(st.lists(st.integers(0, 20_000), max_size=30))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_chunking_gives_the_same_events(lengths: list[int]) -> None:
     recognizer = fresh()
     events: list[Event] = []
@@ -244,7 +244,7 @@ samples_or_gaps = st.lists(st.tuples(st.integers(0, 30_000), st.integers(0, 3000
 
 
 @given(samples_or_gaps, st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_sample_is_in_a_window_or_counted(pieces: list[tuple[int, int]], to_the_end: bool) -> None:  # noqa: FBT001
     model = FakeModel()
     seen: list[tuple[int, int]] = []

@@ -547,7 +547,7 @@ _REPLIES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     replies=st.lists(_REPLIES, max_size=5),
     n_kept=st.integers(0, 5001),

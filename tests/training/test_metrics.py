@@ -57,7 +57,6 @@ def test_scores_by_hand() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))
-@settings(deadline=None)
 def test_scores_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     truth, predicted = (np.array(column) for column in zip(*pairs, strict=True))
     scores = score([outcome(one_hot(predicted, 4), truth)], LABELS[:4])
@@ -116,7 +115,7 @@ def test_overconfidence_and_underconfidence_do_not_cancel() -> None:
 
 
 @given(st.integers(0, 1000))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_calibration_is_that_of_a_plain_sum_over_bins(seed: int) -> None:
     drawn = draw(np.random.default_rng(seed), 80, 4, 3)
     confidence = drawn.probabilities.max(axis=1)

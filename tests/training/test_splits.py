@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.errors import CorpusError
@@ -60,7 +60,6 @@ def assert_apart_by_speaker(split: splits.Split, clips: list[Clip]) -> None:
 
 
 @given(st.integers(3, 8), st.integers(4, 6))
-@settings(deadline=None)
 def test_a_random_split_uses_every_clip_once(n_speakers: int, n_each: int) -> None:
     clips = make_clips(n_speakers, n_each)
     split = splits.split_randomly(clips)

@@ -74,7 +74,7 @@ WHOLE = fresh().push(SAMPLES)
 
 
 @given(st.lists(st.integers(0, 5000), max_size=40))
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 def test_any_chunking_gives_the_same_bits(lengths: list[int]) -> None:
     extractor = fresh()
     windows = []
@@ -94,7 +94,7 @@ def test_one_sample_at_a_time_gives_the_same_bits() -> None:
 
 
 @given(hop_frames=st.integers(1, 70), chunk=st.integers(1, 9000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_hop_gives_every_due_window(hop_frames: int, chunk: int) -> None:
     """Also where the hop is longer than the window, or has no divisor that makes a block."""
     hop = hop_frames * 200

@@ -74,7 +74,7 @@ def test_a_difference_signal_of_four_channels_is_found(make_voice: MakeVoice) ->
     assert level_db(mixed[RATE:]) == pytest.approx(level_db(voice[RATE:]), abs=0.1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(lengths=st.lists(st.integers(0, 5_000), max_size=20))
 def test_cuts_do_not_matter(lengths: list[int]) -> None:
     # Both ways, and from one channel to the other.

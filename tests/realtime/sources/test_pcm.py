@@ -87,7 +87,7 @@ def test_clipping_in_one_channel_is_told() -> None:
 
 @given(lengths=st.lists(st.integers(1, 50), max_size=60), channels=st.integers(1, 3))
 @pytest.mark.parametrize("sample_format", SAMPLE_BYTES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_cuts_between_bytes_do_not_matter(sample_format: str, lengths: list[int], channels: int) -> None:
     data = np.random.default_rng(2).bytes(SAMPLE_BYTES[sample_format] * channels * 300)
     whole = joined(read(io.BytesIO(data), 8_000, sample_format=sample_format, channels=channels))

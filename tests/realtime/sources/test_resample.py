@@ -34,7 +34,7 @@ def resample(resampler: StreamResampler, samples: FloatArray, lengths: list[int]
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 9])
 @pytest.mark.parametrize("rates", RATES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(lengths=st.lists(st.integers(0, 3_000), max_size=12))
 def test_output_does_not_depend_on_the_cuts(
     rates: tuple[int, int], channels: int, lengths: list[int]
@@ -60,7 +60,7 @@ def test_memory_order_does_not_matter() -> None:
 
 @pytest.mark.parametrize("rates", RATES)
 @given(n_samples=st.integers(0, 20_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_length(rates: tuple[int, int], n_samples: int) -> None:
     output = resample(StreamResampler(*rates), noise(n_samples)[:, 0], [700, 1, 300])
     assert abs(len(output) - n_samples * rates[1] / rates[0]) <= 1
@@ -99,7 +99,7 @@ def test_channels_are_averaged() -> None:
 
 
 @pytest.mark.parametrize("rates", RATES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(lengths=st.lists(st.integers(0, 3_000), max_size=12))
 def test_clipping_in_one_channel_is_told_where_it_is(rates: tuple[int, int], lengths: list[int]) -> None:
     samples = noise(12_000, 2)

@@ -33,7 +33,7 @@ def test_what_never_occurs_has_no_scores() -> None:
     assert np.isnan([absent.precision, absent.recall, absent.f1]).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(1, 200))
 def test_calibration_is_the_cards(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
