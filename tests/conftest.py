@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 16_000
 
+# Processes that compile librosa's functions at the same time leave a cache that crashes whoever loads it
+# (numba/numba#10128), and each that pytest-xdist starts imports librosa: each has a cache of its own.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".pytest_cache" / f"numba-{os.environ['PYTEST_XDIST_WORKER']}")
+
 # How long a machine takes that does other things as well says nothing of what is tested.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
