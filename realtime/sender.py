@@ -29,7 +29,7 @@ from realtime.messages import AUDIO_PATH
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Iterable, Iterator
 
     from websockets.asyncio.client import ClientConnection
 
@@ -299,10 +299,12 @@ async def _iterate(blocks: Iterable[Samples]) -> AsyncGenerator[Samples, None]:
     found: asyncio.Queue[Samples | BaseException | None] = asyncio.Queue()
 
     def read() -> None:
-        iterator = iter(blocks)
+        iterator: Iterator[Samples] | None = None
         while wanted.get():
             one: Samples | BaseException | None
             try:
+                # Here, so that what is no iterable is told too.
+                iterator = iter(blocks) if iterator is None else iterator
                 one = next(iterator, None)
             except BaseException as error:  # noqa: BLE001 - raised again by whoever iterates
                 one = error

@@ -436,6 +436,18 @@ def test_audio_that_fails_is_told_when_the_rest_is_judged(server: EventServer, m
     run(check)
 
 
+def test_audio_that_cannot_be_iterated_over_is_told(server: EventServer) -> None:
+    def uncalled() -> Iterator[bytes]:
+        yield b""
+
+    async def check() -> None:
+        audio: Any = uncalled
+        with pytest.raises(TypeError, match="'function' object is not iterable"):
+            await rest(stream_audio(server.url, audio, sample_rate=RATE))
+
+    run(check)
+
+
 def test_audio_that_blocks_holds_nobody_up(server: EventServer) -> None:
     blocked = threading.Event()
 
