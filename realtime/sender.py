@@ -47,7 +47,7 @@ _PASSING: Final = frozenset({"at_capacity", "name_taken"})
 
 async def stream_audio(
     url: str,
-    audio: AsyncIterable[Samples] | Iterable[Samples],
+    audio: AsyncIterable[Samples] | Iterable[Samples] | Samples,
     *,
     sample_rate: int,
     channels: int = 1,
@@ -76,7 +76,8 @@ async def stream_audio(
     url
         As in `ws://127.0.0.1:8765/audio`; the address of the server's page will do.
     audio
-        Blocks of samples, of any length. One that is no asynchronous iterable is read in a thread.
+        Blocks of samples, of any length, or a single one. One that is no asynchronous iterable is read in a
+        thread.
     sample_rate
         Samples per second of each channel, in Hz.
     channels
@@ -282,8 +283,11 @@ class _Sender:
 
 
 async def _read(
-    audio: AsyncIterable[Samples] | Iterable[Samples], start: messages.Start, backlog: Backlog
+    audio: AsyncIterable[Samples] | Iterable[Samples] | Samples, start: messages.Start, backlog: Backlog
 ) -> None:
+    if isinstance(audio, bytes | bytearray | memoryview | np.ndarray):
+        # One by one its samples would be blocks too, and take longer than they last.
+        audio = [audio]
     blocks = audio if isinstance(audio, AsyncIterable) else _iterate(audio)
     try:
         async for block in blocks:

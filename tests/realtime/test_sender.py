@@ -120,7 +120,7 @@ def heard_here(model: Model, samples: np.ndarray[Any, Any]) -> list[messages.Pre
     return [message for message in told if isinstance(message, messages.Prediction)]
 
 
-@pytest.mark.parametrize("form", ["bytes", "numbers", "asynchronous", "integers"])
+@pytest.mark.parametrize("form", ["bytes", "numbers", "asynchronous", "integers", "whole", "whole bytes"])
 def test_the_server_hears_what_a_recognizer_here_hears(
     form: str, server: EventServer, model: Model, make_voice: MakeVoice
 ) -> None:
@@ -129,6 +129,10 @@ def test_the_server_hears_what_a_recognizer_here_hears(
     sample_format: Any = "f32le"
     if form == "bytes":
         blocks = [block.tobytes() for block in blocks]
+    elif form == "whole":
+        blocks = samples
+    elif form == "whole bytes":
+        blocks = samples.tobytes()
     elif form == "integers":
         sample_format = "s16le"
         samples = (np.rint(samples * 32_768) / 32_768).astype(np.float32)
