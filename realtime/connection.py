@@ -127,7 +127,7 @@ async def connect(
     except ssl.SSLError as error:
         raise _judge_tls(url, error) from error
     except OSError as error:
-        raise UnreachableError(_reason(error)) from error
+        raise UnreachableError(_reason(url, error)) from error
 
 
 def delays(first_s: float = _FIRST_DELAY_S) -> Iterator[float]:
@@ -151,8 +151,7 @@ def _judge_handshake(url: str, error: Exception, *, has_token: bool) -> Exceptio
     if not isinstance(error, InvalidMessage):
         return SubscriptionError(f"{url}: found no WebSocket ({error}); wanted a Tonewatch server")
     if isinstance(error.__cause__, EOFError):
-        hint = " (one with TLS does: is it wss:// or https://?)" if url.startswith("ws:") else ""
-        return UnreachableError(f"the server closed it at once{hint}")
+        return UnreachableError(_closed_at_once(url))
     return SubscriptionError(f"{url}: found no web server ({error}); wanted a Tonewatch server")
 
 
@@ -174,7 +173,7 @@ def _judge_answer(url: str, response: Response, *, has_token: bool) -> Exception
 def _judge_tls(url: str, error: ssl.SSLError) -> Exception:
     """Return what it means that TLS failed."""
     if isinstance(error, _PASSING):
-        return UnreachableError("the server closed it at once")
+        return UnreachableError(_closed_at_once(url))
     if isinstance(error, ssl.SSLCertVerificationError):
         return SubscriptionError(
             f"{url}: found a certificate that is not trusted ({error.verify_message}); wanted one that is: "
@@ -186,11 +185,22 @@ def _judge_tls(url: str, error: ssl.SSLError) -> Exception:
     )
 
 
-def _reason(error: OSError) -> str:
+def _closed_at_once(url: str) -> str:
+    """Return that a server hung up before it said a word: where TLS is spoken on one side alone, it does."""
+    other, wanted = (
+        ("with", "wss:// or https://") if url.startswith("ws:") else ("without", "ws:// or http://")
+    )
+    return f"the server closed it at once (one {other} TLS does: is it {wanted}?)"
+
+
+def _reason(url: str, error: OSError) -> str:
     """Return in a few words why there is no connection."""
     if isinstance(error, ConnectionRefusedError):
         return "no server is there"
     if isinstance(error, TimeoutError):
         return "the server does not answer"
+    if isinstance(error, ConnectionResetError) and url.startswith("wss:"):
+        # So asyncio calls the end of a connection in the middle of TLS's greeting.
+        return _closed_at_once(url)
     text = error.strerror or str(error) or type(error).__name__
     return text[:1].lower() + text[1:] if text[1:2].islower() else text

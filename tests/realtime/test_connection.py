@@ -82,6 +82,24 @@ def test_only_what_may_pass_is_tried_again() -> None:
     )
 
 
+@pytest.mark.parametrize("has_tls", [True, False])
+def test_who_mistakes_a_server_for_one_with_tls_or_without_is_told(
+    certificate: tuple[str, str], tiny_model: Path, *, has_tls: bool
+) -> None:
+    tls = None
+    if has_tls:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*certificate)
+    server = EventServer("127.0.0.1", 0, model=SharedModel(classifier.load(tiny_model)), tls=tls)
+    server.start()
+    wrong, right = ("ws", "wss") if has_tls else ("wss", "ws")
+    try:
+        with pytest.raises(UnreachableError, match=f"closed it at once .*: is it {right}://"):
+            asyncio.run(connect(f"{wrong}://127.0.0.1:{server.port}/events"))
+    finally:
+        server.close()
+
+
 def test_a_closed_port_is_no_reason_to_give_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
