@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from realtime.sources.downmix import Downmixer
 from realtime.sources.file import MOST_FRAMES
 from realtime.types import SILENCE_DBFS
 
@@ -35,7 +36,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     file_sha256
         Of its bytes.
     content_sha256
-        Of its sample rate and its samples, mixed to mono, so that it is the same in WAV and in FLAC.
+        Of its sample rate and its samples, made one channel as live, so that it is the same in WAV and in
+        FLAC.
     n_samples
         Per channel.
     sample_rate
@@ -105,8 +107,11 @@ def _measure_samples(channels: FloatArray, sample_rate: int, n_announced: int, d
         )
     if not n_samples:
         return Measurement(problem="holds no audio (0 samples)")
-    samples = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1)
-    samples = np.ascontiguousarray(samples)
+    if channels.shape[1] == 1:
+        samples = np.ascontiguousarray(channels[:, 0])
+    else:
+        # As live, and in training: of channels in opposite phase the mean would be silence.
+        samples = Downmixer(sample_rate, channels.shape[1]).push(channels)
     if not np.isfinite(samples).all():
         return Measurement(problem="holds samples that are not finite numbers")
     content = hashlib.sha256(sample_rate.to_bytes(4, "little"))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FILE = "survey.msgpack"
 """Within the cache's folder."""
-_VERSION = 1
+_VERSION = 2
 """To be raised whenever `measurement` finds other values in the same file."""
 _FILES_PER_TASK = 32
 

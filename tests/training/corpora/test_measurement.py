@@ -34,6 +34,18 @@ def test_content_is_the_same_in_every_container(made_up: Any, tmp_path: Path) ->
     assert len({one.file_sha256 for one in found}) == 4
 
 
+def test_channels_in_opposite_phase_are_measured_as_they_are_heard(made_up: Any, tmp_path: Path) -> None:
+    samples = [made_up.sound(seconds=2, seed=seed) for seed in (1, 2)]
+    mono = measure(made_up.write(tmp_path / "mono.wav", samples[0]))
+    found = [
+        measure(made_up.write(tmp_path / f"{number}.wav", np.stack([own, -own], axis=1)))
+        for number, own in enumerate(samples)
+    ]
+    assert found[0].level_dbfs == pytest.approx(mono.level_dbfs, abs=2)
+    # Neither is silence, nor the same as the other.
+    assert found[0].content_sha256 != found[1].content_sha256
+
+
 def test_other_samples_or_another_rate_are_other_content(made_up: Any, tmp_path: Path) -> None:
     samples = made_up.sound()
     found = [
