@@ -137,6 +137,7 @@ def gather(
     cache: Path,
     workers: Workers,
     watcher: Watcher,
+    own: Collection[str] | None = None,
 ) -> Study:
     """Return what a recipe is trained on: the windows of all recordings that carry one of its labels.
 
@@ -154,6 +155,9 @@ def gather(
         Who computes features.
     watcher
         Told how it goes on.
+    own
+        Names of the corpora that the recipe is for; the others are for the cross protocol alone. All by
+        default.
 
     Raises
     ------
@@ -196,7 +200,8 @@ def gather(
         dataset.with_copies(tables[0], tables[1], cache) if copied else dataset.on_disk(tables[0], cache)
     )
     tables.clear()
-    known = np.asarray([_told_apart(recipe, clip, corpus.labels[clip.corpus]) for clip in clips])
+    told_by = _told_by(recipe, corpus, corpus.labels if own is None else own)
+    known = np.asarray([_told_apart(recipe, clip, told_by[clip.corpus]) for clip in clips])
     labels = np.asarray([recipe.labels.index(clip.label) for clip in clips], dtype=np.int64)
     speakers = sorted({clip.speaker for clip in clips})
     numbers = {speaker: number for number, speaker in enumerate(speakers)}
@@ -210,6 +215,16 @@ def gather(
         )
     examples = Examples(windows, labels, known, truth.speakers, np.asarray(told, dtype=np.float32))
     return Study(recipe, usable, used, examples, truth, digest, cache)
+
+
+def _told_by(recipe: Recipe, corpus: Corpus, own: Collection[str]) -> dict[str, set[str]]:
+    """Return between which labels each corpus tells: those that it has, and those that no own corpus has.
+
+    Of these a model hears no voice: masked out for all, they would keep what chance they began with, and be
+    answered with.
+    """
+    lacking = set(recipe.labels).difference(*(corpus.labels[name] for name in own))
+    return {name: {*labels, *(lacking if name in own else ())} for name, labels in corpus.labels.items()}
 
 
 def _told_apart(recipe: Recipe, clip: Clip, of_corpus: Collection[str]) -> list[bool]:

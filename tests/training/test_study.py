@@ -70,6 +70,22 @@ def test_a_corpus_knows_its_own_classes_alone(both_study: Study) -> None:
         assert known.tolist() == wanted
 
 
+def test_what_no_own_corpus_has_is_told_apart_lest_it_be_answered(
+    recipe: Recipe, both: Corpus, both_study: Study, cache: Path, watcher: Notes
+) -> None:
+    # The calm of RAVDESS is tested alone: no voice that is trained on has it.
+    found = studies.gather(
+        recipe,
+        replace(both, clips=both_study.clips),
+        both_study.digests,
+        cache=cache,
+        workers=Workers(),
+        watcher=watcher,
+        own=["nemo"],
+    )
+    assert found.examples.known.all()
+
+
 def test_who_lacks_a_kind_of_neutral_says_of_others_that_they_are_none(
     recipe: Recipe, both: Corpus, gather_study: Gather, cache: Path
 ) -> None:

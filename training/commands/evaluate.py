@@ -118,6 +118,7 @@ def run(arguments: argparse.Namespace) -> None:
             cache=options.cache_folder(arguments),
             workers=workers,
             watcher=screen,
+            own=own,
         )
         if arguments.add and known is not None:
             _require_same(known, out, digest(recipe), own, gathered.data_sha256(own))
