@@ -130,7 +130,10 @@ def _fit_neighbours(
             "each neighbour has one vote, whatever its class"
         )
     if model.n_neighbours > len(inputs):
-        raise TrainingError(f"{len(inputs)} rows to train on; wanted {model.n_neighbours} neighbours or more")
+        raise TrainingError(
+            f"model.n_neighbours is {model.n_neighbours}; wanted at most {len(inputs)}, the number of rows "
+            "to train on"
+        )
     # By brute force: among hundreds of features, trees find neighbours no quicker.
     return KNeighborsClassifier(n_neighbors=model.n_neighbours, weights=model.weights, algorithm="brute").fit(
         inputs, labels

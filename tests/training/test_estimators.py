@@ -171,7 +171,7 @@ def test_rows_that_do_not_suffice() -> None:
     inputs, labels = rows()
     with pytest.raises(TrainingError, match="holds 1 of 6 classes; wanted two or more"):
         fit_estimator(Svm(), inputs, np.full_like(labels, 3), N_LABELS, seed=1, weights=None)
-    with pytest.raises(TrainingError, match="4 rows to train on; wanted 5"):
+    with pytest.raises(TrainingError, match="n_neighbours is 5; wanted at most 4, the number of rows"):
         fit_estimator(Neighbours(), inputs[:4], np.arange(4), N_LABELS, seed=1, weights=None)
 
 
