@@ -157,7 +157,12 @@ def split_by_speakers(clips: Sequence[Clip], *, inner: Collection[str], test: Co
         raise CorpusError(f"the speakers {both} are in the inner and in the test part; wanted each in one")
     part = np.asarray([1 if clip.speaker in inner else 2 if clip.speaker in test else 0 for clip in clips])
     split = Split(*(np.flatnonzero(part == number) for number in range(3)))
-    if not len(split.train) or not len(split.inner) or (test and not len(split.test)):
+    if not test and not (len(split.train) and len(split.inner)):
+        raise CorpusError(
+            f"the speakers leave {len(split.train)} clips to train and {len(split.inner)} to stop by; wanted "
+            "some in each: give recordings of more speakers, or let clips decide: --hold-out clips"
+        )
+    if test and not (len(split.train) and len(split.inner) and len(split.test)):
         raise CorpusError(
             f"a split by speaker leaves {len(split.train)} clips to train, {len(split.inner)} to stop by and "
             f"{len(split.test)} to test; wanted some in each: the corpus needs speakers of three folds"

@@ -116,7 +116,7 @@ def test_a_model_that_is_to_know_its_voices_holds_out_clips(corpus: Corpus) -> N
     # One voice is enough.
     own = replace(corpus, clips=tuple(replace(clip, speaker="me") for clip in corpus.clips), folds=(("me",),))
     assert speakers(own, protocols.shipped(own, 7, "clips")) == [{"me"}, {"me"}, set()]
-    with pytest.raises(CorpusError, match="needs speakers of three folds"):
+    with pytest.raises(CorpusError, match="--hold-out clips"):
         protocols.shipped(own, 7)
 
 

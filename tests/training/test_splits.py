@@ -159,6 +159,12 @@ def test_a_part_without_clips_is_refused() -> None:
         splits.split_by_speakers(make_clips(2), inner=["s0"], test=["s1"])
 
 
+def test_where_nothing_tests_no_third_fold_is_asked_for() -> None:
+    with pytest.raises(CorpusError, match=r"leave 0 clips to train .* --hold-out clips") as caught:
+        splits.split_by_speakers(make_clips(1), inner=["s0"])
+    assert "test" not in str(caught.value)
+
+
 def test_folds_keep_the_speakers_there_are() -> None:
     assert splits.present_folds(make_clips(3), FOLDS) == (("s0", "s1"), ("s2",))
 
