@@ -21,8 +21,19 @@ _N_MARKED = 15
 """Up to so many epochs are points on the line too."""
 
 
-def chart_training(history: tuple[Epoch, ...], n_networks: int = 1) -> Chart:
-    """Return the training curves of a network, or of the first of several."""
+def chart_training(history: tuple[Epoch, ...], n_networks: int = 1, *, has_strangers: bool = True) -> Chart:
+    """Return the training curves of a network, or of the first of several.
+
+    Parameters
+    ----------
+    history
+        Its epochs.
+    n_networks
+        How many there are.
+    has_strangers
+        Whether no recording of the inner part's speakers is trained on.
+    """
+    whom = "speakers" if has_strangers else "recordings"
     whose = "" if n_networks == 1 else f" of the first of {n_networks} networks"
     best, last = best_epoch(history), history[-1]
     n_epochs = f"{len(history)} epoch{'s' * (len(history) > 1)}"
@@ -34,8 +45,8 @@ def chart_training(history: tuple[Epoch, ...], n_networks: int = 1) -> Chart:
         f"inner part is highest, {best.inner_accuracy:.1%}, in epoch {best.number}.",
         reading="One point for each epoch, a pass over the training windows. Blue is measured on windows "
         "that the network is being trained on, with dropout and noise; orange on the inner part, whose "
-        "speakers it does not train on. Where blue goes on improving and orange does not, the network learns "
-        "its speakers by heart. The weights of the marked epoch are kept."
+        f"{whom} it does not train on. Where blue goes on improving and orange does not, the network learns "
+        f"its {whom} by heart. The weights of the marked epoch are kept."
         + (" The other networks were trained alike, each from a seed of its own." if whose else ""),
         finding=f"Of {n_epochs}{whose}, number {best.number} was best: accuracy "
         f"{best.inner_accuracy:.1%} on the inner part and {best.accuracy:.1%} in training, "

@@ -45,7 +45,7 @@ class Clips:
     speaker, corpus, channel
         Of each, `n_clips` long.
     held_out : np.ndarray [shape=(n_clips,), dtype=bool]
-        Whether its speaker belongs to the inner part: kept from training, to stop and to judge by.
+        Whether it belongs to the inner part: kept from training, to stop and to judge by.
     """
 
     label: npt.NDArray[np.int64]
@@ -53,6 +53,12 @@ class Clips:
     corpus: tuple[str, ...]
     channel: tuple[str, ...]
     held_out: npt.NDArray[np.bool_]
+
+    @property
+    def has_strangers(self) -> bool:
+        """Whether no recording of the inner part's speakers is trained on."""
+        speaker = np.asarray(self.speaker)
+        return not np.intersect1d(speaker[self.held_out], speaker[~self.held_out]).size
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class ClassIntervals:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The inner part, judged by a model whose training its speakers had no part in.
+    """The inner part, judged by a model whose training it had no part in.
 
     Parameters
     ----------
@@ -132,7 +138,7 @@ class Embedding:
     label : np.ndarray [shape=(n,), dtype=int64]
         Their classes.
     held_out : np.ndarray [shape=(n,), dtype=bool]
-        Whether the speaker belongs to the inner part.
+        Whether it belongs to the inner part.
     source
         Where they come from, for people: ``the last hidden layer``.
     """

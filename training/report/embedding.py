@@ -22,9 +22,6 @@ N_LEAST = 20
 N_MOST = 1500
 """Points above which a sample is drawn: more take long, and hide one another."""
 N_NEIGHBOURS = 10
-_KNOWN = (
-    " The model was trained again on the inner part in the end: here its speakers are not new to it either."
-)
 _FOURS = (4, 7, 8)
 """Numbers of small maps that fill rows of four better than rows of three."""
 _N_COMPONENTS, _PERPLEXITY, _SEED = 50, 30.0, 0
@@ -41,9 +38,9 @@ class Layout:
     label : np.ndarray [shape=(n,), dtype=int64]
         Its class.
     held_out : np.ndarray [shape=(n,), dtype=bool]
-        Whether its speaker belongs to the inner part.
+        Whether it belongs to the inner part.
     agreement : np.ndarray [shape=(n,), dtype=float64]
-        Share of its nearest neighbours, among the embedding's own vectors of training speakers, of its class.
+        Share of its nearest neighbours, among the embedding's own vectors that were trained on, of its class.
     """
 
     place: npt.NDArray[np.float64]
@@ -89,8 +86,10 @@ def lay_out(embedding: Embedding) -> Layout:
     return Layout(np.asarray(place, dtype=np.float64), label, held_out, agreement)
 
 
-def chart_map(embedding: Embedding, labels: tuple[str, ...], *, refitted: bool) -> Chart:
-    """Return the map of the embedding, by class and by whether the speaker is of the inner part.
+def chart_map(
+    embedding: Embedding, labels: tuple[str, ...], *, refitted: bool, has_strangers: bool = True
+) -> Chart:
+    """Return the map of the embedding, by class and by whether a window is of the inner part.
 
     Parameters
     ----------
@@ -100,7 +99,10 @@ def chart_map(embedding: Embedding, labels: tuple[str, ...], *, refitted: bool) 
         Names of the classes.
     refitted
         Whether the model was trained on the inner part too, in the end.
+    has_strangers
+        Whether no recording of the inner part's speakers is trained on.
     """
+    whom = "speaker" if has_strangers else "recording"
     layout = lay_out(embedding)
     n, n_held = len(layout.label), int(layout.held_out.sum())
     trained = layout.label[~layout.held_out] if n_held < n else layout.label
@@ -108,11 +110,17 @@ def chart_map(embedding: Embedding, labels: tuple[str, ...], *, refitted: bool) 
     parts = [
         f"{layout.agreement[rows].mean():.1%} for {whose} (chance: {share[layout.label[rows]].mean():.1%})"
         for whose, rows in (
-            ("training speakers", ~layout.held_out),
-            ("speakers of the inner part", layout.held_out),
+            (f"training {whom}s", ~layout.held_out),
+            (f"{whom}s of the inner part", layout.held_out),
         )
         if rows.any()
     ]
+    known = (
+        f" The model was trained again on the inner part in the end: here its {whom}s are not new to it "
+        "either."
+        if refitted and n_held
+        else ""
+    )
     return Chart(
         key="embedding-map",
         title="Map of the embedding",
@@ -121,14 +129,14 @@ def chart_map(embedding: Embedding, labels: tuple[str, ...], *, refitted: bool) 
         reading=f"Each point is a window, as {embedding.source} describes it, {embedding.vectors.shape[1]} "
         f"values laid out on a plane by t-SNE (perplexity {min(_PERPLEXITY, (n - 1) / 3):g}, seed {_SEED}). "
         "Windows that lie close together are alike to the model; distances between clusters, and their "
-        "sizes, mean little. Dots are windows of training speakers, crosses those of speakers of the inner "
+        f"sizes, mean little. Dots are windows of training {whom}s, crosses those of {whom}s of the inner "
         "part. Each name stands at the middle of its class; below, each class alone, over all others in "
         "grey.",
         finding=f"{n:,} windows, {n_held:,} of them of the inner part. Of the {N_NEIGHBOURS} windows of "
-        "training speakers that are nearest to each, before the map is drawn, the share of the same class is "
-        f"{' and '.join(parts)}. A training speaker's neighbours may be windows of the same recording."
-        f"{_KNOWN if refitted and n_held else ''}",
-        draw=lambda theme: _draw(theme, layout, labels),
+        f"training {whom}s that are nearest to each, before the map is drawn, the share of the same class is "
+        f"{' and '.join(parts)}. A training {whom}'s neighbours may be windows of the same recording."
+        f"{known}",
+        draw=lambda theme: _draw(theme, layout, labels, whom),
     )
 
 
@@ -149,7 +157,7 @@ def _agreement(
     return np.asarray((same & ~itself).sum(axis=1) / N_NEIGHBOURS, dtype=np.float64)
 
 
-def _draw(theme: Theme, layout: Layout, labels: tuple[str, ...]) -> Figure:
+def _draw(theme: Theme, layout: Layout, labels: tuple[str, ...], whom: str) -> Figure:
     n_columns = 4 if len(labels) in _FOURS else min(3, len(labels))
     n_rows = -(-len(labels) // n_columns)
     figure = new_figure(5.0 + 1.42 * n_rows)
@@ -172,7 +180,7 @@ def _draw(theme: Theme, layout: Layout, labels: tuple[str, ...]) -> Figure:
         axes.set_title(label, fontsize=8)
         _frame(theme, axes)
     _frame(theme, large)
-    _explain(theme, large)
+    _explain(theme, large, whom)
     return figure
 
 
@@ -223,12 +231,12 @@ def _frame(theme: Theme, axes: Axes) -> None:
         spine.set_color(theme.grid)
 
 
-def _explain(theme: Theme, axes: Axes) -> None:
+def _explain(theme: Theme, axes: Axes, whom: str) -> None:
     from matplotlib.lines import Line2D  # noqa: PLC0415 - pictures alone need it
 
     axes.legend(
         handles=[
-            Line2D([], [], color=theme.ink, marker="o", linestyle="", markersize=4, label="training speaker"),
+            Line2D([], [], color=theme.ink, marker="o", linestyle="", markersize=4, label=f"training {whom}"),
             Line2D(
                 [],
                 [],
@@ -236,7 +244,7 @@ def _explain(theme: Theme, axes: Axes) -> None:
                 marker="x",
                 linestyle="",
                 markersize=4.5,
-                label="speaker of the inner part",
+                label=f"{whom} of the inner part",
             ),
         ],
         loc="lower right",

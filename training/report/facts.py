@@ -52,10 +52,18 @@ def _of_inner_part(data: ReportData) -> list[str]:
         "The table of scores is what to compare by."
     )
     found = [lean]
-    if data.is_refitted:
+    has_strangers = data.clips.has_strangers
+    if not has_strangers:
         found.append(
-            "Once it was judged, the model was trained again on all speakers, the inner part's too: that is "
-            "the one in the model's folder, and new voices alone can tell what it gained."
+            "The model was trained on other recordings of the same speakers: a new voice is recognised worse "
+            "than these pictures say."
+        )
+    if data.is_refitted:
+        whom = "speakers" if has_strangers else "recordings"
+        found.append(
+            f"Once it was judged, the model was trained again on all {whom}, the inner part's too: that is "
+            f"the one in the model's folder, and new {'voices' if has_strangers else whom} alone can tell "
+            "what it gained."
         )
     if len(held_out) < _FEW_SPEAKERS:
         found.append(

@@ -53,16 +53,21 @@ def chart_speakers(clips: Clips) -> Chart:
     names, n_each = np.unique(np.asarray(clips.speaker), return_counts=True)
     held_out = sorted(set(np.asarray(clips.speaker)[clips.held_out].tolist()))
     n_held = int(clips.held_out.sum())
+    if clips.has_strangers:
+        whose = "whose speakers are kept from training, to decide when it stops and to judge by"
+        of_them = f"{len(held_out)} of them with {n_held:,} recordings"
+    else:
+        whose = "kept from training to decide when it stops and to judge by; others of its speakers train"
+        of_them = f"{n_held:,} recordings of {len(held_out)} of them"
     return Chart(
         key="speaker-distribution",
         title="Recordings by speaker",
         alt=f"Bar charts of the number of clips of each of {len(names)} speakers, by corpus; "
-        f"{len(held_out)} of them form the inner part.",
-        reading="One bar for each speaker, most recordings first. Orange, hatched: the inner part, whose "
-        "speakers are kept from training, to decide when it stops and to judge by.",
+        f"the inner part is {of_them}.",
+        reading=f"One bar for each speaker, most recordings first. Orange, hatched: the inner part, {whose}.",
         finding=f"{len(names)} speakers gave {n_each.min():,} to {n_each.max():,} recordings each, "
-        f"{np.median(n_each):g} in the median. The inner part is {len(held_out)} of them with {n_held:,} "
-        f"recordings, {n_held / len(clips.label):.1%} of all.",
+        f"{np.median(n_each):g} in the median. The inner part is {of_them}, "
+        f"{n_held / len(clips.label):.1%} of all.",
         draw=lambda theme: _draw_speakers(theme, corpora),
     )
 
@@ -143,21 +148,20 @@ def _draw_table(theme: Theme, axes: Axes, groups: tuple[str, ...], of_group: npt
     bare(axes)
 
 
-def _by_corpus(clips: Clips) -> tuple[tuple[str, tuple[tuple[str, int, bool], ...]], ...]:
-    """Return each corpus with its speakers, their numbers of clips and whether they are held out."""
+def _by_corpus(clips: Clips) -> tuple[tuple[str, tuple[tuple[str, int, int], ...]], ...]:
+    """Return each corpus with its speakers, their numbers of clips and of those that are held out."""
     speaker, corpus = np.asarray(clips.speaker), np.asarray(clips.corpus)
     found = []
     for name in sorted(set(clips.corpus), key=str.casefold):
         own = corpus == name
-        names, first, n_each = np.unique(speaker[own], return_index=True, return_counts=True)
-        rows = zip(names.tolist(), n_each.tolist(), clips.held_out[own][first].tolist(), strict=True)
+        names, number, n_each = np.unique(speaker[own], return_inverse=True, return_counts=True)
+        n_held = np.bincount(number[clips.held_out[own]], minlength=len(names))
+        rows = zip(names.tolist(), n_each.tolist(), n_held.tolist(), strict=True)
         found.append((name, tuple(sorted(rows, key=lambda row: (-row[1], row[0])))))
     return tuple(found)
 
 
-def _draw_speakers(
-    theme: Theme, corpora: tuple[tuple[str, tuple[tuple[str, int, bool], ...]], ...]
-) -> Figure:
+def _draw_speakers(theme: Theme, corpora: tuple[tuple[str, tuple[tuple[str, int, int], ...]], ...]) -> Figure:
     from matplotlib.patches import Patch  # noqa: PLC0415 - pictures alone need it
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
@@ -165,16 +169,20 @@ def _draw_speakers(
     figure = new_figure(0.5 + (1.75 if len(corpora) <= few_corpora else 1.35) * len(corpora))
     panels = figure.subplots(len(corpora), 1, squeeze=False)[:, 0]
     for axes, (corpus, speakers) in zip(panels, corpora, strict=True):
-        for place, (_, n, held_out) in enumerate(speakers):
-            axes.bar(
-                place,
-                n,
-                width=0.82,
-                color=INNER if held_out else TRAINING,
-                hatch="////" if held_out else None,
-                edgecolor=theme.paper,
-                linewidth=0,
-            )
+        places = range(len(speakers))
+        n_inner = [n_held for _, _, n_held in speakers]
+        n_training = [n - n_held for _, n, n_held in speakers]
+        axes.bar(places, n_training, width=0.82, color=TRAINING, linewidth=0)
+        axes.bar(
+            places,
+            n_inner,
+            bottom=n_training,
+            width=0.82,
+            color=INNER,
+            hatch="////",
+            edgecolor=theme.paper,
+            linewidth=0,
+        )
         few = len(speakers) <= _N_NAMED
         names = [name.removeprefix(f"{corpus.lower()}-") for name, _, _ in speakers]
         if few:

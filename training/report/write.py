@@ -79,12 +79,18 @@ def charts(data: ReportData) -> tuple[Chart, ...]:
         judgements.chart_reliability(judged),
     ]
     if data.history:
-        found.append(curves.chart_training(data.history, data.n_networks))
+        found.append(
+            curves.chart_training(data.history, data.n_networks, has_strangers=data.clips.has_strangers)
+        )
     found += [recordings.chart_classes(data.clips, labels), recordings.chart_speakers(data.clips)]
     if features.importances is not None:
         found.append(inputs.chart_importances(features, features.importances))
         found.append(inputs.chart_families(features, features.importances))
     found.append(inputs.chart_histograms(features, labels))
     if data.embedding is not None and embedding.can_map(data.embedding):
-        found.append(embedding.chart_map(data.embedding, labels, refitted=data.is_refitted))
+        found.append(
+            embedding.chart_map(
+                data.embedding, labels, refitted=data.is_refitted, has_strangers=data.clips.has_strangers
+            )
+        )
     return tuple(found)

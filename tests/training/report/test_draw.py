@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from training.report import draw, embedding
+from training.report import draw, embedding, recordings
 from training.report.style import DARK, LIGHT, Chart, new_figure
 from training.report.write import charts
 
@@ -133,6 +133,13 @@ def test_findings_say_the_numbers(made_up: ReportData) -> None:
     assert made_up.features.importances is not None
     first = made_up.features.names[int(made_up.features.importances.argmax())]
     assert said["importances"].startswith(f"First come {first}")
+
+
+def test_bars_of_speakers_show_which_of_their_recordings_are_held_out(made_up: ReportData) -> None:
+    some = np.arange(len(made_up.clips.speaker)) % 10 == 0
+    found = recordings._by_corpus(replace(made_up.clips, held_out=some))
+    assert sum(n for _, speakers in found for _, n, _ in speakers) == len(some)
+    assert sum(n_held for _, speakers in found for _, _, n_held in speakers) == some.sum()
 
 
 def test_a_map_keeps_classes_together(made_up: ReportData) -> None:

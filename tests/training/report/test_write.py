@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import pytest
 
 from realtime.artifact import CARD_FILE, read
@@ -173,6 +174,36 @@ def test_it_says_when_the_inner_part_was_trained_on_in_the_end(small: ReportData
         said.append(" ".join(write_report(data, tmp_path).summary.read_text().split()))
     for sentence in ("was trained again on all speakers", "here its speakers are not new to it either"):
         assert [sentence in text for text in said] == [False, True]
+
+
+def test_it_says_when_the_inner_part_has_voices_that_were_trained_on(
+    small: ReportData, tmp_path: Path
+) -> None:
+    assert small.embedding is not None
+    some = np.arange(len(small.clips.speaker)) % 10 == 0
+    apart = np.arange(len(small.embedding.label)) % 10 == 0
+    known = replace(
+        small,
+        clips=replace(small.clips, held_out=some),
+        embedding=replace(small.embedding, held_out=apart),
+        settings=(Setting("fitting.refit", value=True),),
+    )
+    text, of_known = (
+        " ".join(write_report(data, tmp_path).summary.read_text().split()) for data in (small, known)
+    )
+    warning = "a new voice is recognised worse than these pictures say"
+    assert warning in of_known
+    assert warning not in text
+    assert f"The inner part is {some.sum()} recordings of " in of_known
+    for claim in ("speakers of the inner part", "trained again on all speakers", "new voices alone"):
+        assert claim not in of_known
+    page = " ".join(write_report(known, tmp_path).page.read_text().split())
+    for claim in (
+        "speakers are kept from training",
+        "speakers it does not train on",
+        "speaker of the inner part",
+    ):
+        assert claim not in page
 
 
 def test_the_history_is_data(files: ReportFiles, made_up: ReportData) -> None:
