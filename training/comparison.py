@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -171,9 +173,12 @@ def to_markdown(rows: Sequence[Row]) -> str:
 def to_csv(rows: Sequence[Row]) -> str:
     """Return the table as comma-separated values, with a header."""
     names = [field.name for field in msgspec.structs.fields(Row)]
-    lines = [",".join(names)]
-    lines += [",".join(_plain(getattr(row, name)) for name in names) for row in rows]
-    return "\n".join(lines) + "\n"
+    text = io.StringIO()
+    # A folder may have any name, with commas too.
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(names)
+    table.writerows([_plain(getattr(row, name)) for name in names] for row in rows)
+    return text.getvalue()
 
 
 def to_json(rows: Sequence[Row]) -> str:

@@ -109,6 +109,14 @@ def test_a_damaged_folder_is_named(models: Path) -> None:
         comparison.compare(models)
 
 
+def test_a_models_name_may_hold_commas(models: Path) -> None:
+    (models / "mine, the second").mkdir()
+    (models / "mine, the second" / "scores.json").write_bytes((models / "svm" / "scores.json").read_bytes())
+    rows = comparison.compare(models)
+    table = list(csv.DictReader(io.StringIO(comparison.to_csv(rows))))
+    assert [row["recipe"] for row in table] == [row.recipe for row in rows]
+
+
 def test_the_table_as_text(models: Path) -> None:
     rows = comparison.compare(models)
     lines = comparison.to_markdown(rows).splitlines()
