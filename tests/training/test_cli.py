@@ -183,6 +183,20 @@ def test_what_users_can_set_right_is_one_line_and_code_2(
     assert wanted in refusal(capsys, command, *arguments)
 
 
+@pytest.mark.usefixtures("here")
+def test_a_corpus_that_cross_alone_wants_is_no_data(
+    corpus_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refusal(capsys, "evaluate", "forest.toml", "--data", str(corpus_folder))
+    assert "nemo is not a folder" in line
+    assert "cross tests on it: name its folder or another corpus with --cross" in line
+    # As data it would be trained on.
+    assert "--data" not in line
+    line = refusal(capsys, "evaluate", "forest.toml", "--data", str(corpus_folder), "--cross", "tess")
+    assert "tess is not a folder" in line
+    assert "--protocols" not in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [

@@ -57,7 +57,7 @@ def test_what_carries_no_label_is_named_and_left_out(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"is not a folder; wanted the RAVDESS recordings.*--data"):
+    with pytest.raises(CorpusError, match=r"is not a folder; wanted the RAVDESS .*as ravdess=FOLDER"):
         read_ravdess(tmp_path / "nowhere")
 
 

@@ -257,7 +257,17 @@ def _corpora(arguments: argparse.Namespace, asked: Sequence[Protocol]) -> tuple[
     if arguments.cross is None and len(own) > 1:
         return own, arguments.data
     other = arguments.cross or DEFAULT_CROSS
-    if not set(own).isdisjoint(open_corpora([other], meanings).labels):
+    try:
+        others = open_corpora([other], meanings).labels
+    except CorpusError as error:
+        if arguments.cross is not None:
+            raise
+        # Nobody named it.
+        raise CorpusError(
+            f"{error}; the protocol cross tests on it: name its folder or another corpus with --cross, or "
+            "leave cross out of --protocols"
+        ) from None
+    if not set(own).isdisjoint(others):
         raise CorpusError(f"--cross is {other}, as is --data; wanted another corpus")
     return own, [*arguments.data, other]
 

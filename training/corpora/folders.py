@@ -55,7 +55,7 @@ def read_folder(layout: Layout, folder: Path) -> Corpus:
     """
     if not folder.is_dir():
         raise CorpusError(
-            f"{folder} is not a folder; wanted the {layout.title} recordings: give their folder with --data "
+            f"{folder} is not a folder; wanted the {layout.title} recordings: give their folder as "
             f"{layout.name}=FOLDER, or set TONEWATCH_DATA to the folder that holds {layout.name}/"
         )
     clips, warnings = [], []
