@@ -143,6 +143,8 @@ def label_map(arguments: argparse.Namespace) -> dict[str, str]:
         label, _, ours = (part.strip() for part in pair.partition("="))
         if not label or ours not in LABELS:
             raise SettingsError(f"--map is {pair!r}; wanted LABEL=OURS, with one of {', '.join(LABELS)}")
+        # As corpora are read: in small letters.
+        label = label.lower()
         if meanings.setdefault(label, ours) != ours:
             raise SettingsError(
                 f"--map maps {label!r} to {meanings[label]!r} and to {ours!r}; wanted one of both"

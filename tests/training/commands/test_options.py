@@ -66,6 +66,8 @@ def test_pairs_that_are_none_are_refused(pair: str) -> None:
 def test_a_label_means_one_thing() -> None:
     with pytest.raises(SettingsError, match="--map maps 'joy' to 'happy' and to 'calm'"):
         options.label_map(parse("--map", "joy=happy", "--map", "joy=calm"))
+    with pytest.raises(SettingsError, match="--map maps 'joy' to 'happy' and to 'calm'"):
+        options.label_map(parse("--map", "joy=happy", "--map", "Joy=calm"))
 
 
 def test_the_cache_is_the_user_s_by_default() -> None:
