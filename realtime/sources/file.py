@@ -13,6 +13,7 @@ import numpy as np
 
 from realtime.errors import SourceError
 from realtime.sources.resample import StreamResampler
+from realtime.sources.wav import missing_bytes
 from realtime.types import Chunk
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class FileSource:
         # A name that is no UTF-8 is a fine one for a file, but not for a message.
         self.name = name or os.fsencode(self.path.name).decode(errors="replace")
         self._file: SoundFile | None = None
+        self._n_cut = 0
         self._resampler = StreamResampler(sample_rate, sample_rate)
 
     def __enter__(self) -> Self:
@@ -75,6 +77,7 @@ class FileSource:
             If it is missing, not a file, may not be read, is empty, holds no samples or is not audio.
         """
         self._file = _open(self.path)
+        self._n_cut = _cut_samples(self.path, self._file.frames)
         self._resampler = StreamResampler(self._file.samplerate, self.sample_rate, self._file.channels)
         return self
 
@@ -130,9 +133,10 @@ class FileSource:
             yield Chunk(tail, clipped=resampler.clipped)
         read_s = n_read / file.samplerate
         if file.frames <= MOST_FRAMES:
-            n_missing = file.frames - n_read
+            n_announced = file.frames + self._n_cut
+            n_missing = n_announced - n_read
             is_short = n_missing > _header_tolerance(file)
-            announced = f"{file.frames / file.samplerate:.2f} s announced"
+            announced = f"{n_announced / file.samplerate:.2f} s announced"
         else:
             # How much is behind the damage nobody knows; that something is, is told.
             n_missing, is_short, announced = 1, is_damaged, "an unknown length"
@@ -192,6 +196,13 @@ def _is_empty(path: Path) -> bool:
         raise SourceError(f"{path} is not a regular file; pipe its samples into standard input instead")
     with path.open("rb") as stream:
         return not stream.read(1)
+
+
+def _cut_samples(path: Path, n_samples: int) -> int:
+    """Return how many samples a WAV file lacks that its header promises; libsndfile says nothing."""
+    with path.open("rb") as stream:
+        n_missing, n_there = missing_bytes(stream)
+    return round(n_samples * n_missing / n_there) if n_missing else 0
 
 
 def _header_tolerance(file: SoundFile) -> int:

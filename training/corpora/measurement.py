@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import numpy as np
 
 from realtime.sources.downmix import Downmixer
 from realtime.sources.file import MOST_FRAMES
+from realtime.sources.wav import missing_bytes
 from realtime.types import SILENCE_DBFS
 
 if TYPE_CHECKING:
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 _BLOCK_FRAMES = 1 << 18
 _MIN_RUN = 3
 """Equal samples in a row, at a file's very highest or lowest value, that are a clipped wave's flat top."""
-_UNKNOWN_SIZE = 0x7FFF_0000
-"""Sizes from here up, in bytes, stand in WAV headers that were written before the length was known."""
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -95,7 +95,7 @@ def _describe(error: Exception) -> str:
 
 def _measure_samples(channels: FloatArray, sample_rate: int, n_announced: int, data: bytes) -> Measurement:
     n_samples = len(channels)
-    n_missing_bytes = _missing_bytes(data)
+    n_missing_bytes, _ = missing_bytes(io.BytesIO(data))
     if n_missing_bytes:
         return Measurement(
             problem=f"is cut short: {n_missing_bytes} bytes of what its header says are missing"
@@ -127,16 +127,6 @@ def _measure_samples(channels: FloatArray, sample_rate: int, n_announced: int, d
         level_dbfs=_dbfs(float(np.sqrt(np.mean(np.square(centred))))),
         clipped_share=_clipped_share(channels),
     )
-
-
-def _missing_bytes(data: bytes) -> int:
-    """Return by how many bytes a WAV file is shorter than its header says; libsndfile says nothing of it."""
-    if data[:4] != b"RIFF":
-        return 0
-    announced = int.from_bytes(data[4:8], "little")
-    # The last chunk of an odd length is often without the byte that should pad it.
-    n_missing = announced + 8 - len(data)
-    return n_missing if n_missing > 1 and announced < _UNKNOWN_SIZE else 0
 
 
 def _clipped_share(channels: FloatArray) -> float:
