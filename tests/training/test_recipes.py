@@ -38,6 +38,7 @@ NAMES = (
     "knn",
     "lstm",
     "pair-88",
+    "quartet-88",
     "random-forest",
     "svm",
     "trio-68",
