@@ -11,7 +11,7 @@ from training.corpora.clips import Channel, Clip, Corpus
 from training.corpora.folds import spread_speakers
 
 COLUMNS = ("path", "label", "speaker")
-"""What a CSV's first line has to name; a column ``channel`` (speech or song) may stand beside."""
+"""What a CSV's first line names, in any case; a column ``channel`` (speech or song) may stand beside."""
 _CHANNELS: dict[str, Channel] = {"": "speech", "speech": "speech", "song": "song"}
 
 
@@ -59,7 +59,9 @@ def read_table(path: Path, name: str | None = None) -> Corpus:
 
 
 def _read_rows(path: Path, name: str, rows: csv.DictReader[str]) -> list[Clip]:
-    header = rows.fieldnames or ()
+    # As the cells below it: a ` channel` that is overlooked would make speech of every song.
+    header = [column.strip().lower() for column in rows.fieldnames or ()]
+    rows.fieldnames = header
     missing = [column for column in COLUMNS if column not in header]
     if missing:
         raise CorpusError(

@@ -41,6 +41,12 @@ def test_spreadsheets_mark_order_and_channels(folder: Path) -> None:
     assert {clip.speaker for clip in corpus.clips} == {"anna"}
 
 
+def test_columns_are_named_in_any_case_with_spaces_around_them(folder: Path) -> None:
+    (clip,) = read_table(table(folder, "Path, LABEL, Speaker, channel\na.wav, sad, anna, song\n")).clips
+    assert (clip.path, clip.label, clip.speaker) == (folder / "a.wav", "sad", "anna")
+    assert clip.channel == "song"
+
+
 def test_absolute_paths_are_taken_as_they_are(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("elsewhere")
     corpus = read_table(table(other, f"path,label,speaker\n{folder / 'a.wav'},sad,anna\n"))
