@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 import queue
 import threading
@@ -29,7 +30,7 @@ from realtime.messages import AUDIO_PATH
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Iterable
 
     from websockets.asyncio.client import ClientConnection
 
@@ -303,12 +304,11 @@ async def _iterate(blocks: Iterable[Samples]) -> AsyncGenerator[Samples, None]:
     found: asyncio.Queue[Samples | BaseException | None] = asyncio.Queue()
 
     def read() -> None:
-        iterator: Iterator[Samples] | None = None
+        # Which asks for the iterator with the first block, so that what is no iterable is told as well.
+        iterator = itertools.chain(blocks)
         while wanted.get():
             one: Samples | BaseException | None
             try:
-                # Here, so that what is no iterable is told too.
-                iterator = iter(blocks) if iterator is None else iterator
                 one = next(iterator, None)
             except BaseException as error:  # noqa: BLE001 - raised again by whoever iterates
                 one = error
