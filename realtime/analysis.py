@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from realtime.recognizer import Model
+    from realtime.speaker import Voice
     from realtime.types import Event
 
 AUDIO_SUFFIXES = frozenset(
@@ -102,6 +103,8 @@ class Analysis:
         Mean over the windows with a voice; zeros without one.
     truth
         The label that the file's name carries, if any.
+    voice
+        What the model got used to, if it gets used to speakers.
     """
 
     path: Path
@@ -112,6 +115,7 @@ class Analysis:
     probability: float
     probabilities: npt.NDArray[np.float32]
     truth: str | None
+    voice: Voice | None = None
 
     @property
     def predictions(self) -> tuple[Prediction, ...]:
@@ -251,6 +255,7 @@ def analyze(
     hop_s: float | None = None,
     smoothing: Smoothing | None = None,
     min_probability: float = 0.0,
+    voice: Voice | None = None,
 ) -> Analysis:
     """Judge one recording.
 
@@ -260,7 +265,7 @@ def analyze(
         The file.
     model
         What judges windows.
-    hop_s, smoothing, min_probability
+    hop_s, smoothing, min_probability, voice
         As in `realtime.recognizer.Recognizer`.
 
     Raises
@@ -271,7 +276,12 @@ def analyze(
     rate = model.spec.sample_rate
     with FileSource(path, rate, fast=True) as source:
         recognizer = Recognizer(
-            model, hop_s=hop_s, smoothing=smoothing, min_probability=min_probability, name=source.name
+            model,
+            hop_s=hop_s,
+            smoothing=smoothing,
+            min_probability=min_probability,
+            voice=voice,
+            name=source.name,
         )
         events = [event for chunk in source for event in recognizer.push(chunk)]
     events += recognizer.finish()
@@ -292,6 +302,7 @@ def analyze(
         probability=probability,
         probabilities=probabilities,
         truth=label_of_name(path),
+        voice=recognizer.voice,
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from realtime.activity import Signal
     from realtime.features import FeatureSpec, FeatureWindow
-    from realtime.speaker import Adaptation
+    from realtime.speaker import Adaptation, Voice
     from realtime.types import BoolArray, Event, FloatArray, Judgement, Smoothing
 
 STABLE_HOPS = 2
@@ -75,6 +75,8 @@ class Recognizer:
         Below this the label is `unknown`; 0 never abstains.
     adapt
         Whether the model may get used to the speaker, if it was trained to.
+    voice
+        Who speaks, where this model heard them before: another's `voice`; nobody in particular by default.
     name
         Names the stream in its events.
     started
@@ -104,6 +106,7 @@ class Recognizer:
         smoothing: Smoothing | None = None,
         min_probability: float = 0.0,
         adapt: bool = True,
+        voice: Voice | None = None,
         name: str = "stream",
         started: datetime | None = None,
         timer: Callable[[], float] | None = None,
@@ -128,11 +131,16 @@ class Recognizer:
         # Of a single window nobody could say that it is not an odd one.
         n_stable = max(2, round(STABLE_HOPS * model.hop / hop))
         self._segments = decision.SegmentTracker(self.stream, n_stable)
-        self._speaker = None if model.adaptation is None or not adapt else Speaker(model.adaptation)
+        self._speaker = None if model.adaptation is None or not adapt else Speaker(model.adaptation, voice)
         self.reset()
 
+    @property
+    def voice(self) -> Voice | None:
+        """What the model got used to so far; None where that is nothing, or it gets used to nobody."""
+        return None if self._speaker is None else self._speaker.voice
+
     def reset(self) -> None:
-        """Forget everything but the stream's name and date: the next sample is its first."""
+        """Forget everything but what it was made with: the next sample is the stream's first."""
         self._position = _Position()
         self._forget_audio()
         self._segments.reset()

@@ -14,12 +14,15 @@ what is told then is what differs from the speaker's usual.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from realtime.types import FloatArray
 
 
@@ -36,6 +39,66 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """How much of the logarithm of a label's usual probability is taken from its logit: 0 nothing, 1 all."""
     label_prior_s: float = 30.0
     """Seconds of all labels being equally likely that the speaker's usual probabilities are blended with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What was heard of a speaker.
+
+    Parameters
+    ----------
+    moments : np.ndarray [shape=(2, n_selected), dtype=float32]
+        Mean and mean square of the inputs of their windows.
+    heard_s
+        How much was heard, in seconds.
+    usual : np.ndarray [shape=(n_labels,), dtype=float32]
+        Mean probabilities of their windows, before adjustment; None where the model adjusts none.
+    """
+
+    moments: FloatArray
+    heard_s: float
+    usual: FloatArray | None = None
+
+
+def blend_others(voices: Sequence[Voice | None]) -> list[Voice | None]:
+    """Return for each recording of a speaker what was heard of them in the others.
+
+    Parameters
+    ----------
+    voices
+        What was heard in each, by one model; None where that is nothing.
+
+    Returns
+    -------
+    list
+        As many; None where the others hold nothing.
+    """
+    heard = [voice for voice in voices if voice is not None]
+    if not heard:
+        return [None] * len(voices)
+
+    def row(voice: Voice) -> FloatArray:
+        usual = () if voice.usual is None else voice.usual
+        return np.concatenate((voice.moments.ravel(), usual))
+
+    shape = heard[0].moments.shape
+    n_moments = heard[0].moments.size
+    total_s = sum(voice.heard_s for voice in heard)
+    # In double precision: what is taken out of the sum again is to leave nothing behind.
+    total = np.sum([voice.heard_s * row(voice).astype(np.float64) for voice in heard], axis=0)
+    found: list[Voice | None] = []
+    for voice in voices:
+        rest, rest_s, n_rest = total, total_s, len(heard)
+        if voice is not None:
+            rest = total - voice.heard_s * row(voice).astype(np.float64)
+            rest_s, n_rest = total_s - voice.heard_s, n_rest - 1
+        if not n_rest:
+            found.append(None)
+            continue
+        mean = (rest / rest_s).astype(np.float32)
+        usual = mean[n_moments:] if len(mean) > n_moments else None
+        found.append(Voice(mean[:n_moments].reshape(shape), rest_s, usual))
+    return found
 
 
 _LEAST_VARIANCE = 0.05
@@ -88,6 +151,8 @@ class Speaker:
     ----------
     adaptation
         How fast it moves.
+    voice
+        Who speaks, where they were heard before; otherwise nobody knows.
 
     Examples
     --------
@@ -97,17 +162,30 @@ class Speaker:
     [[2.0], [2.0]]
     """
 
-    def __init__(self, adaptation: Adaptation) -> None:
+    def __init__(self, adaptation: Adaptation, voice: Voice | None = None) -> None:
         self._adaptation = adaptation
+        self._known = voice
         self._moments: FloatArray = np.zeros((2, 0), dtype=np.float32)
         self._heard_s = 0.0
         self._usual: FloatArray | None = None
         self._judged_s = 0.0
+        self.reset()
 
     def reset(self) -> None:
-        """Forget the speaker: the next window is of somebody unknown."""
+        """Forget what was heard: the next window is of whom it began with."""
         self._heard_s = 0.0
         self._usual, self._judged_s = None, 0.0
+        voice = self._known
+        if voice is None:
+            return
+        self.know(voice.moments, voice.heard_s)
+        if voice.usual is not None:
+            self.know_labels(voice.usual, voice.heard_s)
+
+    @property
+    def voice(self) -> Voice | None:
+        """What was heard so far, as far as it is remembered; None while that is nothing."""
+        return Voice(self._moments, self._heard_s, self._usual) if self._heard_s > 0 else None
 
     def know(self, moments: FloatArray, heard_s: float) -> None:
         """Begin with somebody who was heard before.

@@ -270,6 +270,30 @@ def test_analyze_one_recording(analyze: Tonewatch, recording: Path) -> None:
     assert "accuracy" not in table
 
 
+def test_analyze_recordings_of_one_speaker(
+    tonewatch: Tonewatch, make_voice: MakeVoice, tmp_path: Path
+) -> None:
+    record(tmp_path, make_voice, ["happy", "sad", "angry"])
+
+    def found(*words: str) -> list[float]:
+        outcome = tonewatch("analyze", tmp_path, "--whole", "--format", "json", *words)
+        assert outcome.code == 0
+        return [one["probability"] for one in json.loads(outcome.out)]
+
+    # Each has a folder of its own.
+    assert found("--same-speaker", "folder") == found()
+    assert all(ours != new for ours, new in zip(found("--same-speaker", "all"), found(), strict=True))
+
+
+def test_analyze_refuses_to_get_used_to_a_speaker_with_a_model_that_cannot(
+    analyze: Tonewatch, recording: Path
+) -> None:
+    outcome = analyze(recording, "--same-speaker", "all")
+    assert outcome.code == 2
+    assert "does not get used to speakers" in outcome.err
+    assert "pair-88" in outcome.err
+
+
 def test_analyze_label_track(analyze: Tonewatch) -> None:
     outcome = analyze(DEMO, "--format", "audacity")
     assert (outcome.code, outcome.err) == (0, "")

@@ -579,6 +579,25 @@ def test_nobody_is_got_used_to_where_that_is_not_wanted() -> None:
     assert [p.probabilities for p in used] != [p.probabilities for p in plain]
 
 
+def test_who_was_heard_before_is_known_at_once() -> None:
+    model = FakeModel()
+    sound = voiced(6)
+    assert Recognizer(model).voice is None
+    model.adaptation = Adaptation(prior_s=3.0, memory_s=60.0)
+    first = Recognizer(model)
+    new = predictions(first.push(sound))
+    voice = first.voice
+    assert voice is not None
+    assert voice.heard_s == pytest.approx(6)
+    second = Recognizer(model, voice=voice)
+    assert second.voice is not None
+    known = predictions(second.push(sound))
+    assert known[0].probabilities != new[0].probabilities
+    second.reset()
+    assert [p.probabilities for p in predictions(second.push(sound))] == [p.probabilities for p in known]
+    assert Recognizer(model, adapt=False, voice=voice).voice is None
+
+
 @pytest.mark.parametrize(
     ("smoothing", "expected"),
     [

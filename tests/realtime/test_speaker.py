@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from realtime.speaker import Adaptation, Speaker, measure_moments
+from realtime.speaker import Adaptation, Speaker, Voice, measure_moments
 
 if TYPE_CHECKING:
     from realtime.types import FloatArray
@@ -104,6 +104,24 @@ def test_who_is_known_needs_no_time() -> None:
     assert np.allclose(known.hear(some[10], 3.0), heard.hear(some[10], 3.0), atol=1e-5)
 
 
+def test_a_voice_is_what_was_heard_and_another_begins_with_it() -> None:
+    some = windows()
+    assert Speaker(ADAPTATION).voice is None
+    first = Speaker(ADAPTATION)
+    for window in some[:10]:
+        first.hear(window, 3.0)
+    voice = first.voice
+    assert voice is not None
+    assert voice.heard_s == 30.0
+    second = Speaker(ADAPTATION, voice)
+    expected = first.hear(some[10], 3.0)
+    assert np.array_equal(second.hear(some[10], 3.0), expected)
+    # What was made of it stays as it is.
+    assert np.allclose(voice.moments, np.mean([measure_moments(one) for one in some[:10]], axis=0), atol=1e-5)
+    second.reset()
+    assert np.array_equal(second.hear(some[10], 3.0), expected)
+
+
 def test_the_input_stays_as_it_is_and_the_type_too() -> None:
     window = windows(1)[0]
     kept = window.copy()
@@ -173,3 +191,18 @@ def test_who_is_forgotten_has_no_usual_labels() -> None:
         speaker.adjust(ANGRY, 3.0)
     speaker.reset()
     assert np.array_equal(speaker.adjust(ANGRY, 3.0), ANGRY)
+
+
+def test_a_voice_brings_its_usual_labels() -> None:
+    first = Speaker(ADJUSTING)
+    for window in windows(10):
+        first.hear(window, 3.0)
+        first.adjust(ANGRY, 3.0)
+    voice = first.voice
+    assert isinstance(voice, Voice)
+    other = np.asarray([0.45, 0.1, 0.45], dtype=np.float32)
+    second = Speaker(ADJUSTING, voice)
+    for _ in range(2):
+        assert np.array_equal(second.adjust(other, 3.0), first.adjust(other, 3.0))
+    second.reset()
+    assert np.array_equal(second.adjust(other, 3.0), Speaker(ADJUSTING, voice).adjust(other, 3.0))
