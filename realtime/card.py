@@ -145,6 +145,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     choose a `min_probability`, none is applied by itself. May be empty."""
     coverage: dict[str, Coverage] = {}
     """By the same precisions, what the thresholds leave of the speaker protocol's test parts; or empty."""
+    coverage_elsewhere: dict[str, dict[str, Coverage]] = {}
+    """By direction of the cross protocol and by precision: what the thresholds of a model that was trained
+    on one corpus alone leave of the other's windows; may be empty."""
     input_shape: list[int]
     output_shape: list[int]
     quantisation: Literal["float32", "float16", "int8"] = "float32"

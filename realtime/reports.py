@@ -274,6 +274,12 @@ def _notes_on_thresholds(card: Card) -> Iterator[str]:
         if kept := card.coverage.get(precision):
             line += f"; of others, it then judges {kept.share:.0%}, and {kept.precision:.0%} of that is right"
         yield line
+    for direction, found in card.coverage_elsewhere.items():
+        for precision, kept in found.items():
+            yield (
+                f"{direction}: where {float(precision):.0%} is right of the corpus it learnt, it judges "
+                f"{kept.share:.0%} of the other's windows, and {kept.precision:.0%} of that is right"
+            )
 
 
 def _print_exports(console: Console, card: Card) -> None:

@@ -70,6 +70,34 @@ def measure_coverage(
     return mean_coverage(found, [1] * len(found))
 
 
+def measure_elsewhere(
+    study: Study, trained: Sequence[Trained], judged: Mapping[str, Sequence[Judged]]
+) -> dict[str, dict[str, Coverage]]:
+    """Return, by direction of the cross protocol and by precision, what thresholds leave of another corpus.
+
+    Each model's are found on its own corpus, on the inner part of the speakers. Counted are the windows of
+    labels that its corpus has: others it cannot know.
+
+    Parameters
+    ----------
+    study
+        What the models were trained on.
+    trained
+        Models, those of other protocols among them, which are passed over.
+    judged
+        By direction, each seed's predictions of the other corpus, in the order of the seeds.
+    """
+    by_direction: dict[str, dict[str, Coverage]] = {}
+    for direction, by_seed in judged.items():
+        models = sorted(
+            (one for one in trained if one.task.group == direction), key=lambda one: one.task.seed
+        )
+        found = [_go_elsewhere(study, one, own) for one, own in zip(models, by_seed, strict=True)]
+        if means := mean_coverage(found, [1] * len(found)):
+            by_direction[direction] = means
+    return by_direction
+
+
 def mean_thresholds(found: Sequence[dict[str, float]], n_seeds: Sequence[int]) -> dict[str, float]:
     """Return the mean threshold of each precision that every seed reaches, rounded down.
 
@@ -122,6 +150,27 @@ def _find(study: Study, strangers: Sequence[Trained]) -> dict[str, float]:
     )
 
 
+def _go_elsewhere(study: Study, one: Trained, judged: Judged) -> dict[str, Coverage]:
+    """Return one model's coverage of another corpus."""
+    labels, split = study.truth.labels, one.task.split
+    learnt = np.unique(labels[np.concatenate((split.train, split.inner))])
+    asked = split.test[np.isin(labels[split.test], learnt)]
+    outcome = outcome_of_windows(judged, study.truth, asked, study.recipe.smoothing)
+    if not len(outcome.truth):
+        return {}
+    right = outcome.probabilities.argmax(axis=1) == outcome.truth
+    confidence = outcome.probabilities.max(axis=1)
+    return {
+        precision: _coverage(confidence >= threshold, right)
+        for precision, threshold in _find(study, [one]).items()
+    }
+
+
+def _coverage(passes: npt.NDArray[np.bool_], right: npt.NDArray[np.bool_]) -> Coverage:
+    share, precise = passes.mean(), right[passes].mean() if passes.any() else 0.0
+    return Coverage(share=round(float(share), 4), precision=round(float(precise), 4))
+
+
 def _try(
     study: Study, strangers: Sequence[Trained], judged: Judged, precisions: Sequence[str]
 ) -> dict[str, Coverage]:
@@ -138,9 +187,4 @@ def _try(
             # A precision that the others do not reach lets none pass.
             parts.append(outcome.probabilities.max(axis=1) >= thresholds.get(precision, np.inf))
     is_right = np.concatenate(right)
-    found = {}
-    for precision, parts in kept.items():
-        passes = np.concatenate(parts)
-        share, precise = passes.mean(), is_right[passes].mean() if passes.any() else 0.0
-        found[precision] = Coverage(share=round(float(share), 4), precision=round(float(precise), 4))
-    return found
+    return {precision: _coverage(np.concatenate(parts), is_right) for precision, parts in kept.items()}

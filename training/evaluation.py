@@ -76,6 +76,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """By precision, the smoothed probability from which on so large a share of labels is right."""
     coverage: dict[str, Coverage] = {}
     """By precision, what that threshold leaves of strangers' windows, and how right they are."""
+    coverage_elsewhere: dict[str, dict[str, Coverage]] = {}
+    """By direction of the cross protocol, likewise: one corpus's thresholds, another's windows."""
     scores: dict[str, dict[str, dict[str, Scores]]]
     """By protocol, unit (`clips`, `windows`) and part (`all`, `speech`, `song`, of several corpora each)."""
 
@@ -123,8 +125,23 @@ def merge(old: Evaluation | None, new: Evaluation) -> Evaluation:
         cost=new.cost or old.cost,
         thresholds=thresholds,
         coverage=coverage,
+        coverage_elsewhere=_merge_elsewhere(old, new, is_added="cross" in added),
         scores=_in_order(kept | pooled),
     )
+
+
+def _merge_elsewhere(old: Evaluation, new: Evaluation, *, is_added: bool) -> dict[str, dict[str, Coverage]]:
+    if "cross" not in new.commands:
+        return old.coverage_elsewhere
+    if not is_added:
+        return new.coverage_elsewhere
+    n_seeds = [len(old.seeds["cross"]), len(new.seeds["cross"])]
+    both = old.coverage_elsewhere.keys() & new.coverage_elsewhere.keys()
+    return {
+        direction: mean_coverage([old.coverage_elsewhere[direction], found], n_seeds)
+        for direction, found in new.coverage_elsewhere.items()
+        if direction in both
+    }
 
 
 def _combine(old: Evaluation, units: _Units, new: Evaluation, name: str) -> _Units:
@@ -237,5 +254,6 @@ def into_card(card: Card, evaluation: Evaluation) -> Card:
         scores_note=f"{_NOTE} Measured by: {commands}.",
         thresholds=evaluation.thresholds if has_thresholds else card.thresholds,
         coverage=evaluation.coverage if has_thresholds else card.coverage,
+        coverage_elsewhere=evaluation.coverage_elsewhere,
         exports=exports,
     )

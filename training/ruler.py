@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from realtime.affect import EXCITED, QUIET
 from training import networks, protocols
-from training.abstention import find_thresholds, measure_coverage, strangers_by_seed
+from training.abstention import find_thresholds, measure_coverage, measure_elsewhere, strangers_by_seed
 from training.augmentation import CONDITIONS, Noises
 from training.dataset import Degraded
 from training.drafts import measure_cost
@@ -64,6 +64,8 @@ class Measured:
         strangers' voices; empty without the speaker protocol.
     coverage
         By precision, what these thresholds leave of strangers' windows that did not help to find them.
+    coverage_elsewhere
+        By direction of the cross protocol, what thresholds of one corpus leave of another's windows.
     cost
         Of the first model, where it was asked for.
     """
@@ -71,6 +73,7 @@ class Measured:
     scores: dict[str, dict[str, dict[str, Scores]]]
     thresholds: dict[str, float]
     coverage: dict[str, Coverage]
+    coverage_elsewhere: dict[str, dict[str, Coverage]]
     cost: Cost | None
 
 
@@ -154,8 +157,14 @@ def measure(
     strangers = strangers_by_seed(trained) if "speaker" in asked else []
     thresholds = find_thresholds(study, strangers)
     coverage = measure_coverage(study, strangers, judged["speaker"].judged, thresholds) if thresholds else {}
+    crossed = {name: found.judged for name, found in judged.items() if _is_direction(name)}
+    elsewhere = measure_elsewhere(study, trained, crossed)
     cost = measure_cost(study, trained[0].task, trained[0].fitted) if with_cost else None
-    return Measured(scores, thresholds, coverage, cost)
+    return Measured(scores, thresholds, coverage, elsewhere, cost)
+
+
+def _is_direction(name: str) -> bool:
+    return name.startswith("cross/") and not name.endswith(ADAPTED)
 
 
 @dataclass(frozen=True, slots=True)

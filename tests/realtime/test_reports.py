@@ -279,6 +279,16 @@ def test_what_thresholds_leave(card: artifact.Card) -> None:
     assert text.count("of others, it then judges") == 1
 
 
+def test_what_thresholds_leave_of_another_corpus(card: artifact.Card) -> None:
+    elsewhere = {"cross/ravdess-to-nemo": {"0.8": Coverage(share=0.12, precision=0.31)}}
+    kept = msgspec.structs.replace(card, coverage_elsewhere=elsewhere)
+    text = printed(lambda console: reports.print_card(console, kept)).replace("\n", " ")
+    assert (
+        "cross/ravdess-to-nemo: where 80% is right of the corpus it learnt, it judges 12% of the other's "
+        "windows, and 31% of that is right"
+    ) in text
+
+
 def test_card_of_several_trainings(card: artifact.Card) -> None:
     plain = card.scores["speaker"]["windows"]["all"]
     scores = msgspec.structs.replace(

@@ -10,7 +10,14 @@ import pytest
 from realtime.card import Coverage
 from realtime.types import Smoothing
 from training import abstention
-from training.abstention import find_thresholds, mean_coverage, mean_thresholds, strangers_by_seed
+from training.abstention import (
+    find_thresholds,
+    mean_coverage,
+    mean_thresholds,
+    measure_elsewhere,
+    strangers_by_seed,
+)
+from training.judgement import Judged
 from training.recipes.schema import Speakers
 from training.study import Trained
 
@@ -53,6 +60,53 @@ def test_each_seed_finds_its_own_threshold(both_forest: Study) -> None:
     # Together, all decisions would be right from 0.6 on.
     assert find_thresholds(study, by_seed)["0.9"] == pytest.approx(0.7, abs=2e-4)
     assert find_thresholds(study, []) == {}
+
+
+def elsewhere(study: Study, corpus: str, *, seed: int = 42) -> Trained:
+    """Return a model of all corpora but this one, on whose clips it is tested."""
+    here = np.asarray([clip.corpus == corpus for clip in study.clips])
+    one = told(study, 0.9, seed=seed, group=f"cross/to-{corpus}")
+    inner = one.task.split.inner
+    learnt = inner[~here[inner]]
+    windows = study.examples.windows
+    kept = ~here[windows.clip[windows.rows(np.arange(len(study.clips)), copies=False)]]
+    split = SimpleNamespace(train=learnt, inner=learnt, test=np.flatnonzero(here))
+    task: Any = SimpleNamespace(group=one.task.group, seed=seed, split=split)
+    fitted: Any = SimpleNamespace(inner_probabilities=one.fitted.inner_probabilities[kept])
+    return Trained(task, fitted)
+
+
+def test_thresholds_are_tried_on_another_corpus(both_forest: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(abstention, "N_PRECISE", 5)
+    study = replace(both_forest, recipe=replace(both_forest.recipe, smoothing=Smoothing(method="none")))
+    windows, labels = study.examples.windows, study.truth.labels
+
+    def answers(one: Trained, *, sure: float) -> Judged:
+        """Be right of every other window, and sure of a quarter of those and of all others."""
+        rows = windows.rows(one.task.split.test, copies=False)
+        clip = windows.clip[rows]
+        right = np.arange(len(rows)) % 2 == 0
+        said = np.where(right, labels[clip], (labels[clip] + 1) % 3)
+        confidence = np.where(right & (np.arange(len(rows)) % 8 > 0), 0.5, sure)
+        probabilities = np.repeat((1 - confidence)[:, np.newaxis] / 2, 3, axis=1).astype(np.float32)
+        probabilities[np.arange(len(rows)), said] = confidence
+        return Judged(clip, rows, probabilities)
+
+    models = [elsewhere(study, "nemo", seed=43), told(study, 0.9), elsewhere(study, "nemo")]
+    judged = [answers(models[2], sure=0.95), answers(models[0], sure=0.6)]
+    found = measure_elsewhere(study, models, {"cross/to-nemo": judged})["cross/to-nemo"]["0.9"]
+    n = len(judged[0].clip)
+    n_right, n_sure = -(-n // 8), n // 2 + -(-n // 8)
+    # At 0.9, the second seed says nothing.
+    assert found.share == pytest.approx(n_sure / n / 2, abs=1e-4)
+    assert found.precision == pytest.approx(n_right / n_sure, abs=1e-4)
+    # Of labels that it never learnt nobody can expect it to be right.
+    taught = replace(
+        study.truth,
+        labels=np.where(np.isin(np.arange(len(labels)), models[0].task.split.test), 2, labels % 2),
+    )
+    assert measure_elsewhere(replace(study, truth=taught), models, {"cross/to-nemo": judged}) == {}
+    assert measure_elsewhere(study, models, {}) == {}
 
 
 def test_means_are_of_what_every_seed_reaches() -> None:

@@ -94,6 +94,20 @@ def test_all_that_a_protocol_brought_goes_with_it() -> None:
     assert set(crossed.scores) == {"random", "cross/ravdess-to-emovo/four"}
 
 
+def test_what_thresholds_leave_of_another_corpus_comes_with_the_cross_protocol() -> None:
+    there, back = "cross/ravdess-to-nemo", "cross/nemo-to-ravdess"
+    first = {"0.9": Coverage(share=0.2, precision=0.5), "0.6": Coverage(share=0.9, precision=0.4)}
+    second = {"0.9": Coverage(share=0.4, precision=0.8)}
+    old = make(f"{there}/four", coverage_elsewhere={there: first, back: first})
+    assert merge(old, make("speaker")).coverage_elsewhere == {there: first, back: first}
+    again = make(f"{there}/four", coverage_elsewhere={there: second})
+    assert merge(old, again).coverage_elsewhere == {there: second}
+    others = msgspec.structs.replace(again, seeds={"cross": [43]}, scores={f"{there}/four": several(0.5)})
+    assert merge(old, others).coverage_elsewhere == {there: {"0.9": Coverage(share=0.3, precision=0.7)}}
+    # Older files have none.
+    assert merge(make(f"{there}/four"), others).coverage_elsewhere == {}
+
+
 @pytest.mark.parametrize(
     "old", [make("random", sha256="cd"), make("random", corpora=("ravdess", "nemo")), None]
 )
@@ -138,9 +152,11 @@ def test_a_card_gets_scores_commands_thresholds_and_what_each_export_keeps(tiny_
     measured = msgspec.structs.replace(
         make("random", "speaker", "speaker/int8"),
         scores={"random": scores(0.9), "speaker": scores(0.5), "speaker/int8": scores(0.4)},
+        coverage_elsewhere={"cross/ravdess-to-nemo": {"0.9": Coverage(share=0.2, precision=0.5)}},
     )
     found = evaluation.into_card(card, measured)
     assert found.scores == measured.scores
+    assert found.coverage_elsewhere == measured.coverage_elsewhere
     # Of strangers nothing reached any precision, whatever was so before.
     assert found.thresholds == {}
     measured = msgspec.structs.replace(measured, seeds={"random": [42]})

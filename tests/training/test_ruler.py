@@ -367,6 +367,19 @@ def test_thresholds_are_tried_on_test_parts(measured: Measured) -> None:
     assert by_precision[0].share > 0
 
 
+def test_thresholds_are_tried_on_the_other_corpus(
+    both_forest: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(abstention, "N_PRECISE", 5)
+    measured = run(both_forest, ["cross"])
+    assert not measured.thresholds
+    assert not measured.coverage
+    assert set(measured.coverage_elsewhere) == set(CROSS)
+    for kept in (one for found in measured.coverage_elsewhere.values() for one in found.values()):
+        assert 0 < kept.share <= 1
+        assert 0 <= kept.precision <= 1
+
+
 def test_no_speaker_is_judged_by_thresholds_that_he_helped_to_find(
     both_forest: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:

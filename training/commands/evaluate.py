@@ -188,6 +188,7 @@ def _write(
         other_sha256=_other_sha256(gathered, own) if protocol == "cross" else "",
         thresholds=measured.thresholds,
         coverage=measured.coverage,
+        coverage_elsewhere=measured.coverage_elsewhere,
         scores=measured.scores,
     )
     known = evaluation.read(out)
