@@ -277,8 +277,8 @@ def _notes_on_thresholds(card: Card) -> Iterator[str]:
     for direction, found in card.coverage_elsewhere.items():
         for precision, kept in found.items():
             yield (
-                f"{direction}: where {float(precision):.0%} is right of the corpus it learnt, it judges "
-                f"{kept.share:.0%} of the other's windows, and {kept.precision:.0%} of that is right"
+                f"{direction}: what is to leave {float(precision):.0%} right leaves {kept.share:.0%} of the "
+                f"other corpus's windows, and {kept.precision:.0%} of them are right"
             )
 
 

@@ -284,8 +284,8 @@ def test_what_thresholds_leave_of_another_corpus(card: artifact.Card) -> None:
     kept = msgspec.structs.replace(card, coverage_elsewhere=elsewhere)
     text = printed(lambda console: reports.print_card(console, kept)).replace("\n", " ")
     assert (
-        "cross/ravdess-to-nemo: where 80% is right of the corpus it learnt, it judges 12% of the other's "
-        "windows, and 31% of that is right"
+        "cross/ravdess-to-nemo: what is to leave 80% right leaves 12% of the other corpus's windows, and 31% "
+        "of them are right"
     ) in text
 
 
