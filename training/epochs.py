@@ -149,7 +149,7 @@ def train(
     Raises
     ------
     TrainingError
-        Where the loss is no number any more, or the disk is full.
+        Where the loss or a weight is no number any more, or the disk is full.
     """
     with between_steps():
         model = _compiled(recipe, table, seed)
@@ -185,6 +185,7 @@ def train(
             judged = (math.nan, math.nan) if inner is None else _judge(model, inner)
             epoch = Epoch(number, float(loss), float(accuracy), *judged, rate)
             _check_loss(epoch, recipe)
+            _check_weights(model, epoch, recipe)
             if (
                 inner is None
                 or not state.history
@@ -357,6 +358,16 @@ def _check_loss(epoch: Epoch, recipe: Recipe) -> None:
     raise TrainingError(
         f"recipe {recipe.name}: the loss is {epoch.loss} in epoch {epoch.number}, at a learning rate of "
         f"{epoch.learning_rate:g}; wanted a finite number: lower fitting.learning_rate in the recipe"
+    )
+
+
+def _check_weights(model: Any, epoch: Epoch, recipe: Recipe) -> None:  # noqa: ANN401 - a Keras model
+    # An epoch's last step may have gone astray, which its loss does not know.
+    if all(np.isfinite(weights).all() for weights in model.get_weights()):
+        return
+    raise TrainingError(
+        f"recipe {recipe.name}: weights are no finite numbers after epoch {epoch.number}, at a learning rate "
+        f"of {epoch.learning_rate:g}; wanted finite ones: lower fitting.learning_rate in the recipe"
     )
 
 

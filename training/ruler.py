@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.affect import EXCITED, QUIET
+from realtime.errors import CorpusError
 from training import networks, protocols
 from training.abstention import find_thresholds, measure_coverage, measure_elsewhere, strangers_by_seed
 from training.augmentation import CONDITIONS, Noises
@@ -96,8 +97,14 @@ def require(asked: Sequence[Protocol]) -> None:
     CorpusError
         Where there is no noise for the robust protocol.
     """
-    if "robust" in asked and any(condition.needs_noise for condition in CONDITIONS):
+    if "robust" not in asked or not any(condition.needs_noise for condition in CONDITIONS):
+        return
+    try:
         Noises(part="testing").paths()
+    except CorpusError as error:
+        raise CorpusError(
+            f"{error}; the protocol robust puts clips into noise: leave it out of --protocols to do without"
+        ) from None
 
 
 def measure(

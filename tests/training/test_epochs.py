@@ -202,6 +202,16 @@ def test_a_loss_that_is_no_number_is_told_with_its_epoch_and_rate(small: Recipe)
     assert "lower fitting.learning_rate in the recipe" in message
 
 
+def test_weights_that_the_last_step_spoils_are_told(small: Recipe) -> None:
+    # All rows in one step, whose loss is of the weights before it.
+    recipe = with_fitting(small, learning_rate=1e39, batch_size=1000, n_epochs=1)
+    with pytest.raises(TrainingError) as caught:
+        train(recipe, table(), seed=3, inner=table(1))
+    message = str(caught.value)
+    assert "recipe tiny: weights are no finite numbers after epoch 1, at a learning rate of 1e+39" in message
+    assert "lower fitting.learning_rate in the recipe" in message
+
+
 def test_the_best_epoch_is_kept(small: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     own, inner = table(), table(1)
     accuracies = iter([0.5, 0.75, 0.75, 0.25])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from realtime.errors import CorpusError
 from realtime.types import Smoothing
 from training import abstention, protocols, ruler
 from training import study as studies
@@ -400,6 +401,14 @@ def test_no_speaker_is_judged_by_thresholds_that_he_helped_to_find(
     left_out = [everyone - inner for inner in of_others]
     assert all(left_out)
     assert sum(map(len, left_out)) == len(everyone)
+
+
+def test_noise_is_missed_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TONEWATCH_DATA", str(tmp_path))
+    monkeypatch.setattr(ruler, "CONDITIONS", FEW)
+    with pytest.raises(CorpusError, match=r"noise is not a folder; .*leave it out of --protocols"):
+        ruler.require(["speaker", "robust"])
+    ruler.require(["speaker"])
 
 
 def test_no_part_takes_the_place_of_another() -> None:
