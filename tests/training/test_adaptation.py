@@ -5,13 +5,19 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 import pytest
+import soundfile
 
+from realtime import analysis, classifier
 from realtime.speaker import Speaker
+from realtime.voices import know_voices
 from training.adaptation import Voices, follow_clips, follow_labels, window_moments
 from training.recipes.schema import Speakers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from realtime.types import FloatArray
+    from tests.conftest import MakeVoice
 
 SETTINGS = Speakers(prior_s=15.0, memory_s=60.0, n_windows=8, strangers=0.5)
 
@@ -126,3 +132,36 @@ def test_clips_of_a_known_speaker_begin_with_what_the_others_were_judged_as() ->
     found = follow_labels(some, clip, clip, settings, window_s=3.0, hop_s=0.5, speaker=speaker)
     usual = (some[[3, 6]].mean(axis=0) + 0.25) / 2
     assert np.allclose(found[0], some[0] / usual / (some[0] / usual).sum(), atol=1e-6)
+
+
+def test_recordings_of_one_speaker_are_heard_as_they_are_scored(
+    tmp_path: Path, make_voice: MakeVoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = classifier.load("pair-88")
+    files = [tmp_path / f"{number}.wav" for number in range(3)]
+    for number, path in enumerate(files):
+        soundfile.write(path, make_voice(4.0, seed=number), 16_000, subtype="FLOAT")
+    taken: list[FloatArray] = []
+    given: list[FloatArray] = []
+    hear = Speaker.hear
+
+    def spy(self: Speaker, inputs: FloatArray, new_s: float) -> FloatArray:
+        taken.append(inputs)
+        given.append(hear(self, inputs, new_s))
+        return given[-1]
+
+    monkeypatch.setattr(Speaker, "hear", spy)
+    known = know_voices(files, lambda path: analysis.analyze(path, model), "all")
+    windows = np.stack(taken)
+    assert len(windows) == 3 * len(files)
+    given.clear()
+    for path in files:
+        analysis.analyze(path, model, voice=known[path])
+    found = np.stack(given)
+    clip = np.repeat(np.arange(len(files)), 3)
+    assert model.adaptation is not None
+    settings = Speakers(**msgspec.structs.asdict(model.adaptation))
+    scored = follow_clips(
+        windows, clip, np.arange(9), settings, window_s=3.0, hop_s=0.5, speaker=np.zeros(9, dtype=np.int64)
+    )
+    np.testing.assert_allclose(found, scored, atol=1e-4)
