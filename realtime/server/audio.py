@@ -14,7 +14,7 @@ import numpy as np
 from realtime import config, messages
 from realtime.errors import ProtocolError, SettingsError
 from realtime.recognizer import Recognizer
-from realtime.samples import LARGEST_SAMPLE
+from realtime.samples import LARGEST_SAMPLE, NO_AUDIO
 from realtime.sources.pcm import SAMPLE_BYTES, decode_pcm
 from realtime.sources.resample import StreamResampler
 from realtime.types import REMIND_S, Chunk, State, Status
@@ -32,6 +32,8 @@ Output: TypeAlias = "Event | messages.Error"
 """What a stream gives: events for all, errors for its sender."""
 
 _NOTHING = np.zeros(0, dtype=np.float32)
+# Who listens cannot look at the sender's device: what was lost there comes as what is no number.
+_LOST_THERE = "the sender has lost samples, or sent what is no audio: not a number, infinite, or huge"
 
 
 class AudioSession:
@@ -244,7 +246,13 @@ class AudioStream:
         return [*outputs, *self._recognizer.stop()]
 
     def _hear(self, chunk: Chunk) -> list[Event]:
-        return self._recognizer.push(chunk if self._dating is None else self._dating.date(chunk))
+        events = self._recognizer.push(chunk if self._dating is None else self._dating.date(chunk))
+        return [
+            replace(event, detail=_LOST_THERE)
+            if isinstance(event, Status) and event.detail == NO_AUDIO
+            else event
+            for event in events
+        ]
 
     def _note(self, events: list[Event]) -> list[Output]:
         for event in events:

@@ -144,6 +144,10 @@ def test_samples_that_are_no_audio_are_told_once_in_a_while_and_at_the_end(
     assert not any(error.fatal for error in errors)
     assert 2 <= len(errors) <= 4
     assert sum(error.dropped for error in errors) == 13
+    # A device that was lost there, to those who listen here.
+    gaps = [output for output in outputs if isinstance(output, Status) and output.state is State.RECOVERING]
+    assert gaps
+    assert all(gap.detail.startswith("the sender has lost samples, or sent what is no audio") for gap in gaps)
     assert dropped(outputs) >= 13
 
 
