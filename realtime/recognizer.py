@@ -10,7 +10,7 @@ import numpy as np
 from realtime import activity, decision
 from realtime.errors import SettingsError
 from realtime.features import WindowExtractor
-from realtime.samples import NO_AUDIO, check, split_valid
+from realtime.samples import check, split_valid
 from realtime.speaker import Speaker
 from realtime.types import PREDICTING, REMIND_S, Chunk, Latency, Prediction, State, Status, Stream
 
@@ -182,7 +182,8 @@ class Recognizer:
             events += self._feed(samples, chunk.queued_s, clipped)
             begin += len(samples) + n_lost
             if n_lost:
-                events += self._lose(n_lost, NO_AUDIO)
+                no_audio = "samples that are no audio: not a number, infinite, or huge"
+                events += self._lose(n_lost, chunk.detail or no_audio)
         return events
 
     def finish(self) -> list[Event]:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 LARGEST_SAMPLE = 65_536.0
 """Samples beyond this are no audio, not even audio that was scaled wrongly: they count as lost."""
-NO_AUDIO = "samples that are no audio: not a number, infinite, or huge"
-"""Why they are, for people."""
 
 
 def check(chunk: Chunk) -> None:

@@ -73,32 +73,22 @@ def blend_others(voices: Sequence[Voice | None]) -> list[Voice | None]:
     list
         As many; None where the others hold nothing.
     """
-    heard = [voice for voice in voices if voice is not None]
-    if not heard:
-        return [None] * len(voices)
+    return [
+        _blend([voice for other, voice in enumerate(voices) if other != place and voice is not None])
+        for place in range(len(voices))
+    ]
 
-    def row(voice: Voice) -> FloatArray:
-        usual = () if voice.usual is None else voice.usual
-        return np.concatenate((voice.moments.ravel(), usual))
 
-    shape = heard[0].moments.shape
-    n_moments = heard[0].moments.size
-    total_s = sum(voice.heard_s for voice in heard)
-    # In double precision: what is taken out of the sum again is to leave nothing behind.
-    total = np.sum([voice.heard_s * row(voice).astype(np.float64) for voice in heard], axis=0)
-    found: list[Voice | None] = []
-    for voice in voices:
-        rest, rest_s, n_rest = total, total_s, len(heard)
-        if voice is not None:
-            rest = total - voice.heard_s * row(voice).astype(np.float64)
-            rest_s, n_rest = total_s - voice.heard_s, n_rest - 1
-        if not n_rest:
-            found.append(None)
-            continue
-        mean = (rest / rest_s).astype(np.float32)
-        usual = mean[n_moments:] if len(mean) > n_moments else None
-        found.append(Voice(mean[:n_moments].reshape(shape), rest_s, usual))
-    return found
+def _blend(voices: Sequence[Voice]) -> Voice | None:
+    if not voices:
+        return None
+    seconds = [voice.heard_s for voice in voices]
+    usual = [voice.usual for voice in voices if voice.usual is not None]
+    return Voice(
+        np.average([voice.moments for voice in voices], axis=0, weights=seconds).astype(np.float32),
+        sum(seconds),
+        np.average(usual, axis=0, weights=seconds).astype(np.float32) if usual else None,
+    )
 
 
 _LEAST_VARIANCE = 0.05

@@ -144,7 +144,7 @@ class Chunk:
         What the source says of itself: `LISTENING` as a rule; `NO_SIGNAL` when its device delivers
         nothing; `RECOVERING` while it tries to open the device again.
     detail
-        Why `state` is not `LISTENING`, for people.
+        Why `state` is not `LISTENING`, or what lost samples or those that are no audio mean, for people.
     started
         Date of the stream's first sample, as it is known by now; None where the source does not tell.
     clipped : np.ndarray [shape=(n,), dtype=bool] or None

@@ -14,7 +14,7 @@ import numpy as np
 from realtime import config, messages
 from realtime.errors import ProtocolError, SettingsError
 from realtime.recognizer import Recognizer
-from realtime.samples import LARGEST_SAMPLE, NO_AUDIO
+from realtime.samples import LARGEST_SAMPLE
 from realtime.sources.pcm import SAMPLE_BYTES, decode_pcm
 from realtime.sources.resample import StreamResampler
 from realtime.types import REMIND_S, Chunk, State, Status
@@ -198,8 +198,7 @@ class AudioStream:
         samples = self._resampler.push(frames)
         outputs: list[Output] = []
         if len(samples):
-            chunk = Chunk(samples, queued_s=queued_s, clipped=self._resampler.clipped)
-            outputs += self._hear(chunk)
+            outputs += self._hear(self._chunk(samples, queued_s))
         return outputs + self._tell_bad(frames)
 
     def break_off(self) -> list[Output]:
@@ -246,13 +245,7 @@ class AudioStream:
         return [*outputs, *self._recognizer.stop()]
 
     def _hear(self, chunk: Chunk) -> list[Event]:
-        events = self._recognizer.push(chunk if self._dating is None else self._dating.date(chunk))
-        return [
-            replace(event, detail=_LOST_THERE)
-            if isinstance(event, Status) and event.detail == NO_AUDIO
-            else event
-            for event in events
-        ]
+        return self._recognizer.push(chunk if self._dating is None else self._dating.date(chunk))
 
     def _note(self, events: list[Event]) -> list[Output]:
         for event in events:
@@ -262,7 +255,10 @@ class AudioStream:
 
     def _flush(self) -> list[Event]:
         tail = self._resampler.finish()
-        return self._hear(Chunk(tail, clipped=self._resampler.clipped)) if len(tail) else []
+        return self._hear(self._chunk(tail)) if len(tail) else []
+
+    def _chunk(self, samples: FloatArray, queued_s: float = 0.0) -> Chunk:
+        return Chunk(samples, queued_s=queued_s, detail=_LOST_THERE, clipped=self._resampler.clipped)
 
     def _tell_bad(self, frames: FloatArray) -> list[Output]:
         # Integers are always numbers.
